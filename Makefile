@@ -1,0 +1,62 @@
+# Two commands: `make lab` opens the lessons, `make test` tests everything. `make` alone lists the rest.
+
+PY := .venv/bin/python
+# Where TORCH=cpu finds torch's CPU builds
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with=tests/nbval_sanitize.cfg
+
+export PYTHON TORCH TORCH_INDEX PINS
+
+.PHONY: help lab test lint unit lessons notebooks badges lock venv clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make lab        open the lessons in JupyterLab (the first time: make .venv and install what the lock pins)"
+	@echo "make test       lint, unit tests, then every notebook from top to bottom, its checked outputs compared"
+	@echo "make notebooks  run the notebooks again and save them with their outputs; some only: ONLY=\"03 05\""
+	@echo "make badges     write what is generated, in the notebooks and in the README, and run nothing"
+	@echo "make lock       resolve the dependencies again; newest versions: UPGRADE=1"
+	@echo "make clean      delete .venv and the caches"
+	@echo
+	@echo "TORCH=cpu       with the first 'make lab' or 'make test': torch's small CPU build instead of the CUDA build"
+	@echo "PYTHON=NAME     with the same: the Python to build .venv on, 3.11 or newer"
+	@echo "LAB=\"...\"       with 'make lab': more options for JupyterLab, for example LAB=\"--port=9000 --ip=0.0.0.0\""
+
+# Returns at once if .venv is what the lock, pyproject.toml and this folder ask for.
+venv:
+	@sh tools/install.sh
+
+# With no screen there is no browser to open: JupyterLab prints the address instead.
+lab: venv
+	@$(PY) tools/settle.py
+	@test -n "$$DISPLAY$$WAYLAND_DISPLAY" -o "$$(uname)" = Darwin || blind=--no-browser; \
+	echo "JupyterLab is starting. Ctrl-C here ends it."; \
+	exec $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+		-y --allow-root --Application.log_level=WARN $$blind $(LAB)
+
+test: lint unit lessons
+
+lint: venv
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+unit: venv
+	$(PY) -m pytest tests
+
+# One after the other: a lesson that trains wants all the cores.
+lessons: venv
+	$(PY) -m pytest $(NBVAL) notebooks
+
+notebooks: venv
+	$(PY) tools/notebooks.py $(ONLY)
+
+badges: venv
+	$(PY) tools/notebooks.py --no-run
+
+lock: venv
+	@$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv
+	$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	find diffusion_tutorial tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

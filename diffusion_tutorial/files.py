@@ -1,0 +1,67 @@
+"""Files that are whole or not there: written aside, then renamed. Weights are safetensors only, never pickles."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+
+class BadFile(ValueError):
+    """A file is missing, damaged or of another kind; the message names it and says what was expected."""
+
+
+def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Call write(aside), then rename aside to `path`: whoever looks at `path` sees the old file or the new, whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    try:
+        write(Path(aside))
+        with open(aside, "rb") as written:
+            os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(aside, 0o666 & ~umask)
+        os.replace(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict) -> None:
+    """Tensors and a JSON-able description as one safetensors file, written whole."""
+    tensors = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+    text = json.dumps(about)
+    data = save(tensors, {"about": text, "digest": _digest(tensors, text)})
+    write_whole(path, lambda aside: aside.write_bytes(data))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """What `write_tensors` wrote. Raises BadFile if there is no such file, or it is damaged or of another kind."""
+    try:
+        with safe_open(path, framework="pt") as f:
+            tensors, meta = {name: f.get_tensor(name) for name in f.keys()}, f.metadata()
+        if meta["digest"] != _digest(tensors, meta["about"]):
+            raise ValueError("its contents have changed since they were written")
+        return tensors, json.loads(meta["about"])
+    except FileNotFoundError:
+        raise BadFile(f"there is no file {path}") from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
+        raise BadFile(f"{path} is damaged or not a safetensors file of this package ({problem})") from problem
+
+
+def _digest(tensors: dict[str, Tensor], about: str) -> str:
+    """A sum over every name, shape, type and byte: safetensors itself does not notice a number that has changed."""
+    sum_ = hashlib.blake2b(about.encode(), digest_size=16)
+    for name, x in sorted(tensors.items()):
+        sum_.update(f"{name} {x.dtype} {list(x.shape)}".encode())
+        sum_.update(x.reshape(-1).view(torch.uint8).numpy())
+    return sum_.hexdigest()

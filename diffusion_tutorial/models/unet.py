@@ -1,0 +1,118 @@
+"""A small U-Net with a clock and a label: the network of the series. Built piece by piece in lesson 05.
+
+What makes it fast on an ordinary computer is its first line of work: a 28 x 28 picture is folded into 14 x 14 places
+with 4 numbers each (`pixel_unshuffle`), so that every convolution has a quarter of the places to visit.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class UNet(nn.Module):
+    """Raw output for (x_t, t, label), of x_t's shape; whether it means eps or v is the business of `Denoiser`.
+
+    channels: 1 for digits. width: features at 14 x 14; there are twice as many at 7 x 7. labels: how many labels there
+    are; the null label, which stands for "any", is the number `labels` itself, and `cond=None` is a batch of it.
+    The sides of the picture must be divisible by 4.
+    """
+
+    def __init__(self, channels: int = 1, width: int = 32, labels: int = 10):
+        super().__init__()
+        self.config = dict(channels=channels, width=width, labels=labels)
+        self.channels, self.labels = channels, labels
+        emb, wide = 4 * width, 2 * width
+        self.time = nn.Sequential(Waves(wide), nn.Linear(wide, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.label = nn.Embedding(labels + 1, emb)
+        self.stem = nn.Conv2d(4 * channels, width, 3, padding=1)
+        self.down = ResBlock(width, width, emb)
+        self.shrink = nn.Conv2d(width, wide, 3, stride=2, padding=1)
+        self.middle = nn.ModuleList([ResBlock(wide, wide, emb), Attention(wide), ResBlock(wide, wide, emb)])
+        self.grow = nn.Conv2d(wide, width, 1)
+        self.up = ResBlock(wide, width, emb)
+        self.out = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), _zero(nn.Conv2d(width, 4 * channels, 3, padding=1)))
+
+    def forward(
+        self, x_t: Float[Tensor, "batch c h w"], t: Int[Tensor, "batch"], cond: Int[Tensor, "batch"] | None = None
+    ) -> Float[Tensor, "batch c h w"]:
+        if x_t.ndim != 4 or x_t.shape[1] != self.channels or x_t.shape[2] % 4 or x_t.shape[3] % 4:
+            wanted = f"(batch, {self.channels}, h, w) with h and w divisible by 4"
+            raise ValueError(f"expected pictures of shape {wanted}, got {tuple(x_t.shape)}")
+        if cond is None:
+            cond = torch.full_like(t, self.labels)
+        elif not torch.compiler.is_compiling():  # a look at the values would cut the compiled network in two
+            self._check_labels(cond, t)
+        emb = F.silu(self.time(t) + self.label(cond))
+        h = self.stem(F.pixel_unshuffle(x_t, 2))
+        h = skip = self.down(h, emb)
+        h = self.shrink(h)
+        for block in self.middle:
+            h = block(h, emb)
+        h = F.interpolate(self.grow(h), scale_factor=2)
+        h = self.up(torch.cat([h, skip], dim=1), emb)
+        return F.pixel_shuffle(self.out(h), 2)
+
+    def _check_labels(self, cond: Tensor, t: Int[Tensor, "batch"]) -> None:
+        if cond.shape != t.shape or cond.is_floating_point():
+            raise ValueError(
+                f"expected a whole number for each of {len(t)} pictures, got {tuple(cond.shape)} {cond.dtype}"
+            )
+        if len(cond) and (cond.min() < 0 or cond.max() > self.labels):
+            wanted = f"labels 0..{self.labels - 1}, or {self.labels} for none"
+            raise ValueError(f"expected {wanted}, got {cond.min().item()} to {cond.max().item()}")
+
+
+class Waves(nn.Module):
+    """t as a row of sines and cosines, from slow waves to fast ones (Vaswani et al. 2017, section 3.5)."""
+
+    def __init__(self, dim: int, longest: float = 10_000.0):
+        super().__init__()
+        freq = torch.exp(-math.log(longest) * torch.arange(dim // 2) / (dim // 2))
+        self.register_buffer("freq", freq, persistent=False)
+
+    def forward(self, t: Int[Tensor, "batch"]) -> Float[Tensor, "batch dim"]:
+        angle = t[:, None].to(self.freq.dtype) * self.freq
+        return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class ResBlock(nn.Module):
+    """x + what two convolutions make of it, with the time and the label scaling and shifting the features between."""
+
+    def __init__(self, c_in: int, c_out: int, emb: int):
+        super().__init__()
+        self.norm1, self.conv1 = nn.GroupNorm(8, c_in), nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.film = nn.Linear(emb, 2 * c_out)
+        self.norm2, self.conv2 = nn.GroupNorm(8, c_out), _zero(nn.Conv2d(c_out, c_out, 3, padding=1))
+        self.skip = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
+
+    def forward(self, x: Float[Tensor, "batch c h w"], emb: Float[Tensor, "batch emb"]) -> Float[Tensor, "batch d h w"]:
+        scale, shift = self.film(emb)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.norm2(h) * (1 + scale) + shift
+        return self.skip(x) + self.conv2(F.silu(h))
+
+
+class Attention(nn.Module):
+    """Every place looks at every other: softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017, eq. 1), added to x."""
+
+    def __init__(self, channels: int, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.norm, self.qkv = nn.GroupNorm(8, channels), nn.Conv2d(channels, 3 * channels, 1)
+        self.out = _zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Float[Tensor, "batch c h w"], emb: Tensor | None = None) -> Float[Tensor, "batch c h w"]:
+        b, c, h, w = x.shape
+        q, k, v = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(mixed.transpose(-1, -2).reshape(b, c, h, w))
+
+
+def _zero(conv: nn.Conv2d) -> nn.Conv2d:
+    """Start at zero, so that every block begins as the identity and training grows it from there."""
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    return conv

@@ -1,0 +1,215 @@
+"""Figures only: one house style, colour-blind safe, readable on a dark page. Each function returns the figure it drew.
+
+In a lesson, `show(figure, caption, alt)` puts a figure on the page with its number, caption and alt text.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from IPython.display import HTML
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+# Okabe & Ito's palette, in an order in which neighbours also differ in lightness; never the only difference (see DASHES)
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), "-")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "//", "..", "xx", "\\\\", "--", "++")
+STYLE = {
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+
+
+def show(figure: Figure, caption: str, alt: str) -> HTML:
+    """The figure as a page shows it: a white card with a caption under it and alt text for those who cannot see it.
+
+    caption: "Figure 3.2. What to see"; plain text. alt: what a reader who cannot see the picture needs to know.
+    """
+    return HTML(figure_html(png(figure), caption, alt))
+
+
+def figure_html(picture: bytes, caption: str, alt: str) -> str:
+    """The HTML that `show` puts on the page, for a picture that is already a PNG."""
+    source = base64.b64encode(picture).decode()
+    return (
+        '<figure style="margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block">'
+        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" style="max-width:100%;background:#fff">'
+        f'<figcaption style="max-width:46em;font-size:90%">{html.escape(caption)}</figcaption></figure>'
+    )
+
+
+def png(figure: Figure, dpi: int = 90) -> bytes:
+    """The figure as the bytes of a PNG file, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def panels(columns: int = 1, rows: int = 1, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+    """An empty figure in the house style and its axes, row by row; `width` and `height` of each panel in inches."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(axes.flat)
+
+
+def images(
+    pictures: Tensor,
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    size: float = 0.75,
+    low: float = -1,
+    high: float = 1,
+) -> Figure:
+    """A page of pictures, (n, c, h, w), grey or colour, with `low` black and `high` white, a title over each if given."""
+    n = len(pictures)
+    if n == 0:
+        raise ValueError(f"expected pictures (n, c, h, w), got none: shape {tuple(pictures.shape)}")
+    columns = columns or min(n, 10)
+    figure, axes = panels(columns, -(-n // columns), size, size * (1.25 if titles is not None else 1))
+    for i, ax in enumerate(axes):
+        ax.axis("off")
+        if i < n:
+            _image(ax, pictures[i], low, high)
+            if titles is not None:
+                ax.set_title(str(titles[i]), fontsize=9)
+    return figure
+
+
+def image_rows(
+    rows: Mapping[str, Tensor],
+    titles: Sequence[str] | None = None,
+    size: float = 0.85,
+    low: float = -1,
+    high: float = 1,
+) -> Figure:
+    """Aligned rows of pictures, {row name: (n, c, h, w)}, a title over each column: what happens to each, side by side."""
+    n = max(len(pictures) for pictures in rows.values())
+    figure, axes = panels(n, len(rows), size, size * 1.08)
+    for r, (name, pictures) in enumerate(rows.items()):
+        for i, ax in enumerate(axes[r * n : (r + 1) * n]):
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+            if i < len(pictures):
+                _image(ax, pictures[i], low, high)
+            if r == 0 and titles is not None and i < len(titles):
+                ax.set_title(str(titles[i]), fontsize=9)
+        axes[r * n].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+    return figure
+
+
+def _image(ax: Axes, picture: Tensor, low: float, high: float) -> None:
+    if picture.ndim != 3 or picture.shape[0] not in (1, 3):
+        raise ValueError(f"expected a batch of pictures (n, 1 or 3, h, w), got one of shape {tuple(picture.shape)}")
+    pixels = ((picture.detach().cpu().float() - low) / (high - low)).clamp(0, 1)
+    ax.imshow(pixels.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.grid(False)
+
+
+def curves(
+    ax: Axes,
+    x: Sequence[float] | Tensor,
+    ys: Mapping[str, Sequence[float] | Tensor],
+    xlabel: str,
+    ylabel: str,
+    marks: bool = False,
+) -> Axes:
+    """One line per entry of `ys`, each with its own colour and dashes (and markers), and a legend if there are several."""
+    for i, (name, y) in enumerate(ys.items()):
+        marker = MARKERS[i % 7] if marks else None
+        ax.plot(_array(x), _array(y), color=COLOURS[i % 7], linestyle=DASHES[i % 7], marker=marker, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if len(ys) > 1:
+        ax.legend()
+    return ax
+
+
+def histogram(
+    ax: Axes,
+    values: Tensor,
+    xlabel: str,
+    density: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+    bins: int = 60,
+    span: tuple[float, float] | None = None,
+) -> Axes:
+    """A histogram with area 1, and over it the curves of `density`, {name: (x, y)}."""
+    ax.hist(_array(values).ravel(), bins=bins, range=span, density=True, color=COLOURS[5], label="measured")
+    for i, (name, (x, y)) in enumerate((density or {}).items()):
+        ax.plot(_array(x), _array(y), color=COLOURS[(i + 1) % 7], linestyle=DASHES[i % 7], label=name)
+    ax.set(xlabel=xlabel, ylabel="density")
+    if density:
+        ax.legend()
+    return ax
+
+
+def bars(
+    ax: Axes,
+    names: Sequence[str],
+    heights: Mapping[str, Sequence[float] | Tensor],
+    ylabel: str,
+    errors: Mapping[str, Sequence[float]] | None = None,
+) -> Axes:
+    """Groups of bars, one group per name and one bar per entry of `heights`, told apart by colour and hatching."""
+    width = 0.8 / len(heights)
+    for i, (name, values) in enumerate(heights.items()):
+        place = np.arange(len(names)) + (i - (len(heights) - 1) / 2) * width
+        ax.bar(
+            place,
+            _array(values),
+            width,
+            color=COLOURS[i % 7],
+            hatch=HATCHES[i % 7],
+            edgecolor="white",
+            label=name,
+            yerr=None if errors is None else errors[name],
+        )
+    ax.set_xticks(np.arange(len(names)), names)
+    ax.set(ylabel=ylabel)
+    ax.grid(False, axis="x")
+    if len(heights) > 1:
+        ax.legend()
+    return ax
+
+
+def matrix(ax: Axes, P: Tensor, rows: Sequence[str], columns: Sequence[str] | None = None) -> Axes:
+    """A matrix of probabilities as a heat map with its numbers written in."""
+    columns = columns or rows
+    ax.imshow(_array(P), cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(_array(P)):
+        for j, value in enumerate(row):
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.55 else "black")
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.grid(False)
+    return ax
+
+
+def points(
+    ax: Axes, cloud: Tensor, title: str = "", colour: int = 0, span: float | None = None, size: float = 3
+) -> Axes:
+    """A cloud of 2-D points, (n, 2), on axes of equal scale."""
+    xy = _array(cloud)
+    ax.scatter(xy[:, 0], xy[:, 1], s=size, color=COLOURS[colour], alpha=0.5, linewidths=0)
+    ax.set_aspect("equal")
+    ax.set_title(title)
+    if span is not None:
+        ax.set(xlim=(-span, span), ylim=(-span, span))
+    return ax
+
+
+def _array(values: Sequence[float] | Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)

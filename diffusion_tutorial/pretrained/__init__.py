@@ -1,0 +1,83 @@
+"""Trained weights that come with the package, each beside its model card, and the one way to write and read weights.
+
+Weights are half-precision safetensors, checked against the SHA-256 in the card before they are read; nothing is ever
+unpickled. The card (*.json) says on what data, how long and on which machine a model was trained, what was measured,
+and the command that makes it again.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from torch import nn
+
+from diffusion_tutorial import files
+from diffusion_tutorial.models.classifier import Classifier
+from diffusion_tutorial.models.unet import UNet
+from diffusion_tutorial.predictions import Denoiser
+
+FOLDER = Path(__file__).parent
+SHIPPED = ("digits", "digit_classifier")
+
+
+def card(name: str) -> dict:
+    """The model card of a shipped model: "digits" or "digit_classifier"."""
+    if name not in SHIPPED:
+        raise ValueError(f"expected one of the shipped models {', '.join(SHIPPED)}, got {name}")
+    path = FOLDER / f"{name}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise files.BadFile(f"expected the model card {path} ({problem}): install the package again") from problem
+
+
+def load(name: str) -> nn.Module:
+    """A shipped model, in float32 and evaluation mode: the denoiser "digits" or the classifier "digit_classifier".
+
+    Raises files.BadFile if the weights are not the ones that the card was written for.
+    """
+    path = FOLDER / f"{name}.safetensors"
+    expected = card(name)["sha256"]
+    found = sha256(path) if path.exists() else "of no file"
+    if found != expected:
+        raise files.BadFile(f"{path} has the SHA-256 {found[:12]}…, its card says {expected[:12]}…: install it again")
+    return read(path)
+
+
+def read(path: str | Path) -> nn.Module:
+    """The model in a weights file that `write` wrote, in float32 and evaluation mode; files.BadFile if it is not one."""
+    tensors, about = files.read_tensors(path)
+    try:
+        if about["kind"] == "denoiser":
+            model = Denoiser(UNet(**about["net"]), tensors.pop("alpha_bar"), about["output"])
+        elif about["kind"] == "classifier":
+            model = Classifier(**about["net"])
+        else:
+            raise KeyError(f"kind {about['kind']}")
+        model.load_state_dict({name: x.float() if x.is_floating_point() else x for name, x in tensors.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as problem:
+        raise files.BadFile(f"{path} does not hold weights of this package ({problem})") from problem
+    return model.eval().requires_grad_(False)
+
+
+def write(path: str | Path, model: nn.Module) -> str:
+    """Write a denoiser or a classifier with weights in half precision, whole; returns the file's SHA-256."""
+    tensors = {k: x.half() if x.is_floating_point() else x for k, x in model.state_dict().items()}
+    if isinstance(model, Denoiser):
+        tensors["alpha_bar"] = model.alpha_bar
+        about = {"kind": "denoiser", "net": model.net.config, "output": model.output}
+    else:
+        about = {"kind": "classifier", "net": model.config}
+    files.write_tensors(path, tensors, about)
+    return sha256(path)
+
+
+def write_card(path: str | Path, about: dict) -> None:
+    """Write a model card as indented JSON, whole."""
+    text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+    files.write_whole(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,13 @@
+"""Interactive figures. They call plotting and the mathematics, never the other way round.
+
+- `scrubber`: frames made beforehand under a slider that needs no kernel: plain HTML, works on any page with scripts;
+  where scripts are switched off, it shows all frames side by side.
+- `weather`: a matrix of probabilities in number fields, and a figure that is drawn again when one changes.
+- `explore`: sliders that call Python and redraw a figure; without a kernel it shows the figure as last drawn.
+"""
+
+from diffusion_tutorial.widgets.explore import explore
+from diffusion_tutorial.widgets.scrubber import scrubber
+from diffusion_tutorial.widgets.weather import weather
+
+__all__ = ["explore", "scrubber", "weather"]

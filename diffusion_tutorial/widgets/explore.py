@@ -1,0 +1,43 @@
+"""Sliders that call Python: move one, the figure is drawn again."""
+
+from collections.abc import Callable, Sequence
+
+import ipywidgets
+from matplotlib.figure import Figure
+
+from diffusion_tutorial import plotting
+
+Control = tuple[float, float, float, float] | Sequence[str]
+
+
+def explore(draw: Callable[..., Figure], caption: str, alt: str, **controls: Control) -> ipywidgets.VBox:
+    """Show draw(**values) under one control per keyword, and draw it again whenever one is moved and let go.
+
+    A control is a slider, (lowest, highest, step, first value), whole numbers if all four are, or a menu, a list of
+    names whose first is chosen. draw: takes the values by keyword and returns a figure.
+    """
+    inputs = {name: _control(name, spec) for name, spec in controls.items()}
+    picture = ipywidgets.HTML()
+
+    def redraw(change: object = None) -> None:
+        figure = draw(**{name: control.value for name, control in inputs.items()})
+        picture.value = plotting.figure_html(plotting.png(figure), caption, alt)
+
+    for control in inputs.values():
+        control.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([*inputs.values(), picture])
+
+
+def _control(name: str, spec: Control) -> ipywidgets.Widget:
+    look = dict(description=name, style={"description_width": "initial"}, layout={"width": "30em", "max_width": "100%"})
+    names = all(isinstance(x, str) for x in spec)
+    if not len(spec) or not names and len(spec) != 4:
+        raise ValueError(f"expected {name} as (lowest, highest, step, first value) or a list of names, got {spec}")
+    if not names:
+        low, high, step, value = spec
+        if not (low <= value <= high and step > 0):
+            raise ValueError(f"expected {name} to begin between its lowest and highest value, got {spec}")
+        kind = ipywidgets.IntSlider if all(isinstance(x, int) for x in spec) else ipywidgets.FloatSlider
+        return kind(value=value, min=low, max=high, step=step, continuous_update=False, **look)
+    return ipywidgets.Dropdown(options=list(spec), value=spec[0], **look)

@@ -1,0 +1,106 @@
+"""A film under a slider, in plain HTML: no kernel, no extension, nothing to install."""
+
+import base64
+import html
+import io
+import json
+import uuid
+from collections.abc import Sequence
+
+from IPython.display import HTML
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+_PAGE = """<figure id="{id}" style="margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block">
+<img alt="{alt}" src="data:image/{kind};base64,{sprite}" style="max-width:100%;background:#fff">
+<div class="dt-film" hidden><div role="img" aria-label="{alt}" style="width:{w}px;height:{h}px;max-width:100%;\
+background-repeat:no-repeat;background-size:{total_w}px {total_h}px;image-rendering:{rendering}"></div>
+<label style="display:flex;gap:.6em;align-items:center;max-width:{w}px;min-width:16em">{name}
+<input type="range" min="0" max="{last}" value="{start}" step="1" aria-label="{name}" style="flex:1">
+<output style="min-width:6em"></output></label></div>
+<figcaption style="max-width:46em;font-size:90%">{caption}</figcaption></figure>
+<script>(() => {{
+  const root = document.getElementById("{id}"), labels = {labels};
+  const film = root.querySelector(".dt-film"), sheet = root.querySelector("img");
+  const frame = film.firstElementChild, slider = film.querySelector("input"), out = film.querySelector("output");
+  const go = () => {{
+    const i = +slider.value, x = (i % {columns}) * {w}, y = Math.floor(i / {columns}) * {h};
+    frame.style.backgroundPosition = `-${{x}}px -${{y}}px`; out.textContent = labels[i];
+    slider.setAttribute("aria-valuetext", labels[i]);
+  }};
+  frame.style.backgroundImage = `url(${{sheet.src}})`;
+  slider.addEventListener("input", go); go(); film.hidden = false; sheet.style.display = "none";
+}})();</script>"""
+
+
+def scrubber(
+    frames: Sequence[Figure] | Tensor,
+    labels: Sequence[str],
+    caption: str,
+    alt: str,
+    name: str = "t",
+    start: int = 0,
+    scale: int = 6,
+    columns: int | None = None,
+) -> HTML:
+    """Frames under a slider called `name`, with `labels[i]` beside it at frame i, beginning at frame `start`.
+
+    frames: figures of equal size, or pictures (n, c, h, w) in [-1, 1], shown `scale` times as large. All frames travel
+    in one picture of `columns` frames a row, which is also what a reader without scripts sees.
+    """
+    if not len(frames) or not 0 <= start < len(frames):
+        raise ValueError(f"expected frames and a start among them, got {len(frames)} frames and start = {start}")
+    if len(frames) != len(labels):
+        raise ValueError(f"expected one label for each of the {len(frames)} frames, got {len(labels)}")
+    pixels = isinstance(frames, Tensor)
+    if pixels and (frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all()):
+        raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
+    cells = [_from_tensor(f) if pixels else _from_figure(f) for f in frames]
+    zoom = scale if pixels else 1
+    columns = columns or min(len(cells), 10 if pixels else 4)
+    if len({c.size for c in cells}) > 1:
+        raise ValueError(f"expected frames of one size, got {sorted({c.size for c in cells})} pixels")
+    w, h = cells[0].size
+    sheet = Image.new(cells[0].mode, (w * columns, h * -(-len(cells) // columns)), "white")
+    for i, cell in enumerate(cells):
+        sheet.paste(cell, ((i % columns) * w, i // columns * h))
+    return HTML(
+        _PAGE.format(
+            id=f"film-{uuid.uuid5(uuid.NAMESPACE_OID, caption).hex[:12]}",
+            alt=html.escape(alt),
+            caption=html.escape(caption),
+            name=html.escape(name),
+            kind="png",
+            sprite=base64.b64encode(_png(sheet)).decode(),
+            rendering="pixelated" if pixels else "auto",
+            w=w * zoom,
+            h=h * zoom,
+            total_w=sheet.width * zoom,
+            total_h=sheet.height * zoom,
+            columns=columns,
+            last=len(cells) - 1,
+            start=start,
+            labels=json.dumps([str(label) for label in labels]).replace("<", "\\u003c"),
+        )
+    )
+
+
+def _from_tensor(picture: Tensor) -> Image.Image:
+    pixels = picture.detach().cpu().add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).squeeze(-1)
+    return Image.fromarray(pixels.numpy())
+
+
+def _from_figure(figure: Figure) -> Image.Image:
+    """A figure in 64 colours: a plot needs no more, and the page stays small."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)  # no tight box: every frame must have the same size
+    return Image.open(buffer).convert("RGB")
+
+
+def _png(sheet: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    if sheet.mode == "RGB":
+        sheet = sheet.quantize(64)
+    sheet.save(buffer, "png", optimize=True)
+    return buffer.getvalue()
