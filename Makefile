@@ -32,7 +32,7 @@ lab: venv
 	@test -n "$$DISPLAY$$WAYLAND_DISPLAY" -o "$$(uname)" = Darwin || blind=--no-browser; \
 	echo "JupyterLab is starting. Ctrl-C here ends it."; \
 	exec $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
-		-y --allow-root --Application.log_level=WARN $$blind $(LAB)
+		-y --allow-root --Application.log_level=WARN --LanguageServerManager.autodetect=False $$blind $(LAB)
 
 test: lint unit lessons
 

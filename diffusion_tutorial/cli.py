@@ -157,3 +157,7 @@ def _labels(text: str, n: int) -> list[int]:
     if not cycle or (text not in named and not all(0 <= label <= 9 for label in cycle)):
         raise UserError(f"--labels: expected digits with commas between, as 0,1,2, or balanced, or none; got {text}")
     return [cycle[i % len(cycle)] for i in range(n)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

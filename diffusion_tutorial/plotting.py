@@ -14,6 +14,7 @@ from IPython.display import HTML
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 # Okabe & Ito's palette, in an order in which neighbours also differ in lightness; never the only difference (see DASHES)
@@ -53,9 +54,18 @@ def figure_html(picture: bytes, caption: str, alt: str) -> str:
 
 
 def png(figure: Figure, dpi: int = 90) -> bytes:
-    """The figure as the bytes of a PNG file, the same bytes for the same figure."""
+    """The figure as a PNG file of at most 256 colours, which keeps pages small; the same bytes for the same figure."""
+    canvas = io.BytesIO()
+    figure.savefig(canvas, format="png", dpi=dpi, bbox_inches="tight")
+    return shrink(Image.open(canvas))
+
+
+def shrink(picture: Image.Image, colours: int = 256) -> bytes:
+    """A picture as the bytes of a PNG file: grey stays exact, colour keeps this many colours."""
+    grey = picture.mode == "L"
+    small = picture if grey else picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    small.save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 
@@ -84,7 +94,7 @@ def images(
     for i, ax in enumerate(axes):
         ax.axis("off")
         if i < n:
-            _image(ax, pictures[i], low, high)
+            image(ax, pictures[i], low, high)
             if titles is not None:
                 ax.set_title(str(titles[i]), fontsize=9)
     return figure
@@ -105,19 +115,21 @@ def image_rows(
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
             if i < len(pictures):
-                _image(ax, pictures[i], low, high)
+                image(ax, pictures[i], low, high)
             if r == 0 and titles is not None and i < len(titles):
                 ax.set_title(str(titles[i]), fontsize=9)
         axes[r * n].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     return figure
 
 
-def _image(ax: Axes, picture: Tensor, low: float, high: float) -> None:
+def image(ax: Axes, picture: Tensor, low: float = -1, high: float = 1) -> Axes:
+    """One picture, (c, h, w), grey or colour, on these axes, with `low` black and `high` white."""
     if picture.ndim != 3 or picture.shape[0] not in (1, 3):
         raise ValueError(f"expected a batch of pictures (n, 1 or 3, h, w), got one of shape {tuple(picture.shape)}")
     pixels = ((picture.detach().cpu().float() - low) / (high - low)).clamp(0, 1)
     ax.imshow(pixels.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.grid(False)
+    return ax
 
 
 def curves(

@@ -15,21 +15,21 @@ def full(n: int, value: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("alpha_bar", [linear(20, 0.02, 0.3), cosine(20)], ids=["linear", "cosine"])
 def test_the_chain_of_q_step_equals_q_sample_in_distribution(alpha_bar, generator):
-    n, T = 40_000, 20
-    x0 = torch.tensor([0.9, -0.5, -0.5, -0.5], dtype=torch.float64).repeat(n // 4)  # two kinds of pixel
+    n, T = 60_000, 20
+    x0 = torch.tensor([0.9, -0.5], dtype=torch.float64).repeat(n // 2)  # two kinds of pixel
     x = x0
     for t in range(1, T + 1):
         x = q_step(x, full(n, t), torch.randn(n, generator=generator, dtype=x.dtype), alpha_bar)
         if t in (1, 5, 12, T):
             jump = q_sample(x0, full(n, t), torch.randn(n, generator=generator, dtype=x.dtype), alpha_bar)
-            quantiles = torch.linspace(0.02, 0.98, 25, dtype=x.dtype)
+            quantiles = torch.linspace(0.1, 0.9, 17, dtype=x.dtype)
             for kind in (x0 == 0.9, x0 == -0.5):
                 gap = (x[kind].quantile(quantiles) - jump[kind].quantile(quantiles)).abs().max()
-                assert gap < 0.05, f"t = {t}"
+                assert gap < 0.06, f"t = {t}"
                 a = alpha_bar[t].item()
                 expected = math.sqrt(a) * x0[kind][0].item()
-                assert abs(x[kind].mean().item() - expected) < 5 * math.sqrt((1 - a) / kind.sum().item()) + 1e-12
-                assert abs(x[kind].var().item() / (1 - a) - 1) < 0.06
+                assert abs(x[kind].mean().item() - expected) < 4 * math.sqrt((1 - a) / kind.sum().item()) + 1e-12
+                assert abs(x[kind].var().item() / (1 - a) - 1) < 0.035
 
 
 def test_one_step_of_the_chain_is_the_jump_to_1(generator):

@@ -44,7 +44,7 @@ def diffusers_steps(alpha_bar, clip: bool, chosen: list[int], exact: bool, **sch
 @pytest.mark.parametrize("alpha_bar, name", [(LINEAR, "linear"), (COSINE, "squaredcos_cap_v2")], ids=["linear", "cosine"])
 @pytest.mark.parametrize("exact, tolerance", [(True, 1e-5), (False, 1e-3)], ids=["float64 tables", "its own tables"])
 @pytest.mark.parametrize("n", [1000, 50, 7])
-def test_ddpm_equals_diffusers(clip, alpha_bar, name, exact, tolerance, n):
+def test_ddpm_equals_diffusers(clip, alpha_bar, name, exact, tolerance, n, as_learner):
     if name == "squaredcos_cap_v2" and not clip:
         alpha_bar = alpha_bar.clone()  # without clipping, 1 / sqrt(alpha_bar_T) = 20,000 would blow rounding up
         chosen = [900, *[t for t in times(n) if t < 900]]
@@ -119,16 +119,16 @@ def moments_error(n_steps: int, n: int, alpha_bar=COSINE) -> tuple[float, float]
     return (x.mean(0) - MIXTURE.mean()).abs().max().item(), (x.T.cov() - MIXTURE.cov()).abs().max().item()
 
 
-def test_ancestral_sampling_with_the_exact_denoiser_recovers_mean_and_covariance():
-    mean_error, cov_error = moments_error(1000, 8000)
-    assert mean_error < 0.05 and cov_error < 0.06  # 8,000 samples leave about 0.015 and 0.02
+def test_ancestral_sampling_with_the_exact_denoiser_recovers_mean_and_covariance(as_learner):
+    mean_error, cov_error = moments_error(400, 6000)
+    assert mean_error < 0.05 and cov_error < 0.06  # 6,000 samples alone leave about 0.015 and 0.02
 
 
-def test_ancestral_sampling_keeps_the_three_heaps_apart():
+def test_ancestral_sampling_keeps_the_three_heaps_apart(as_learner):
     g = torch.Generator().manual_seed(4)
-    x_T = torch.randn(4000, 2, generator=g, dtype=torch.float64)
+    x_T = torch.randn(3000, 2, generator=g, dtype=torch.float64)
     x = draw(
-        MIXTURE.denoiser(COSINE), x_T, times(250), COSINE, generator=g, step=lambda *args: ddpm_step(*args, clip=None)
+        MIXTURE.denoiser(COSINE), x_T, times(150), COSINE, generator=g, step=lambda *args: ddpm_step(*args, clip=None)
     )
     near = torch.cdist(x, MIXTURE.means).argmin(1)
     shares = torch.bincount(near, minlength=3) / len(x)
@@ -155,13 +155,13 @@ def gaussian_variance(n_steps: int, std: float = 0.5, alpha_bar=COSINE) -> float
     return v
 
 
-def test_the_error_falls_in_proportion_as_steps_grow():
+def test_the_error_falls_in_proportion_as_steps_grow(as_learner):
     errors = np.array([abs(gaussian_variance(n) - 0.25) for n in (25, 50, 100, 200)])
     assert errors[0] > 5e-3  # 25 steps are measurably wrong, or this test shows nothing
     assert ((errors[:-1] / errors[1:] > 1.7) & (errors[:-1] / errors[1:] < 2.4)).all(), errors  # first order: like 1/n
 
 
-def test_the_error_of_a_mixture_falls_too():
+def test_the_error_of_a_mixture_falls_too(as_learner):
     assert moments_error(5, 4000)[1] > 3 * moments_error(100, 4000)[1]
 
 
@@ -189,7 +189,8 @@ def test_sample_hands_the_condition_on_and_builds_no_graph(generator):
 
     cond = torch.tensor([4, 2])
     x = draw(denoiser, torch.randn(2, 1, 4, 4, generator=generator), [1000, 500, 0], LINEAR, cond=cond)
-    assert conds == [cond, cond] and not x.requires_grad
+    assert len(conds) == 2 and all(c is cond for c in conds)
+    assert not x.requires_grad
 
 
 def test_sampling_can_stop_early(generator):

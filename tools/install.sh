@@ -61,8 +61,8 @@ rm -rf .venv/lib/python3*/site-packages/~*
 
 echo "Installing into .venv. The first time this takes some minutes."
 if [ -n "$TORCH" ]; then
-    echo "$TORCH" >.venv/.torch
     pip --no-deps --index-url "$TORCH_INDEX" $(grep -E '^(torch|torchvision)==' "$PINS")
+    echo "$TORCH" >.venv/.torch
 fi
 if [ "$PINS" = requirements.lock ]; then
     pip --requirement requirements.lock

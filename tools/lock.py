@@ -41,13 +41,14 @@ def resolve(*options: str, kept: str) -> list[str]:
 
 def main() -> None:
     """Write both files."""
+    cpu_builds = os.environ["TORCH_INDEX"]
     upgrade = "--upgrade" in sys.argv[1:]
     kept = LOCK.read_text() if LOCK.exists() and not upgrade else ""
     lock = "\n".join(resolve("--universal", "--extra", "dev", kept=kept)) + "\n"
     LOCK.write_text(LOCK_HEADER + lock)
     lines = resolve("--python-platform", "x86_64-unknown-linux-gnu", kept=lock)
     lines = [re.sub(r"^(torch|torchvision)==\S+", r"\g<0>+cpu", line) for line in lines]
-    BINDER.write_text(BINDER_HEADER + f"--extra-index-url {os.environ['TORCH_INDEX']}\n" + "\n".join(lines) + "\n")
+    BINDER.write_text(BINDER_HEADER + f"--extra-index-url {cpu_builds}\n" + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,10 @@ def badges(path: Path) -> str:
 
 
 def between(text: str, name: str, new: str) -> str:
-    """Replace what stands between <!-- name --> and <!-- /name -->."""
+    """Replace what stands between <!-- name --> and <!-- /name -->.
+
+    Markdown is not read on a line that begins with a comment, so `new` begins and ends with a line break if it is Markdown.
+    """
     pattern = rf"(<!-- {name} -->).*?(<!-- /{name} -->)"
     if not re.search(pattern, text, re.S):
         raise ValueError(f"there is no <!-- {name} --> … <!-- /{name} --> in: {text[:60]}")
@@ -64,7 +67,7 @@ def between(text: str, name: str, new: str) -> str:
 def refresh(notebook: NotebookNode, path: Path) -> None:
     """Write what is generated: the badges of the first cell, and the first lines of the set-up cell."""
     first = notebook.cells[0]
-    first.source = between(first.source, "badges", badges(path))
+    first.source = between(first.source, "badges", f"\n{badges(path)}\n")
     setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
     own = setup.source.partition("# The lesson's own set-up\n")[2] or setup.source
     setup.source = SETUP + own
@@ -82,7 +85,7 @@ def row(path: Path) -> str:
 def table() -> str:
     """The lesson table of README.md."""
     head = "| | lesson | you will make | time to learn | time to run | open it at once |\n| --- | --- | --- | --- | --- | --- |"
-    return "\n" + "\n".join([head, *map(row, lessons())]) + "\n"
+    return "\n\n" + "\n".join([head, *map(row, lessons())]) + "\n\n"
 
 
 def run(notebook: NotebookNode, cwd: Path = NOTEBOOKS) -> float:

@@ -5,28 +5,27 @@ from collections.abc import Callable, Sequence
 import ipywidgets
 from matplotlib.figure import Figure
 
-from diffusion_tutorial import plotting
+from diffusion_tutorial.widgets.figure import LiveFigure
 
 Control = tuple[float, float, float, float] | Sequence[str]
 
 
-def explore(draw: Callable[..., Figure], caption: str, alt: str, **controls: Control) -> ipywidgets.VBox:
+def explore(draw: Callable[..., Figure], caption: str, alt: str, **controls: Control) -> LiveFigure:
     """Show draw(**values) under one control per keyword, and draw it again whenever one is moved and let go.
 
     A control is a slider, (lowest, highest, step, first value), whole numbers if all four are, or a menu, a list of
     names whose first is chosen. draw: takes the values by keyword and returns a figure.
     """
     inputs = {name: _control(name, spec) for name, spec in controls.items()}
-    picture = ipywidgets.HTML()
+    live = LiveFigure(list(inputs.values()), caption, alt)
 
     def redraw(change: object = None) -> None:
-        figure = draw(**{name: control.value for name, control in inputs.items()})
-        picture.value = plotting.figure_html(plotting.png(figure), caption, alt)
+        live.redraw(draw(**{name: control.value for name, control in inputs.items()}))
 
     for control in inputs.values():
         control.observe(redraw, names="value")
     redraw()
-    return ipywidgets.VBox([*inputs.values(), picture])
+    return live
 
 
 def _control(name: str, spec: Control) -> ipywidgets.Widget:

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from diffusion_tutorial import plotting
+
 _PAGE = """<figure id="{id}" style="margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block">
 <img alt="{alt}" src="data:image/{kind};base64,{sprite}" style="max-width:100%;background:#fff">
 <div class="dt-film" hidden><div role="img" aria-label="{alt}" style="width:{w}px;height:{h}px;max-width:100%;\
@@ -72,7 +74,7 @@ def scrubber(
             caption=html.escape(caption),
             name=html.escape(name),
             kind="png",
-            sprite=base64.b64encode(_png(sheet)).decode(),
+            sprite=base64.b64encode(plotting.shrink(sheet, colours=64)).decode(),
             rendering="pixelated" if pixels else "auto",
             w=w * zoom,
             h=h * zoom,
@@ -92,15 +94,6 @@ def _from_tensor(picture: Tensor) -> Image.Image:
 
 
 def _from_figure(figure: Figure) -> Image.Image:
-    """A figure in 64 colours: a plot needs no more, and the page stays small."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)  # no tight box: every frame must have the same size
     return Image.open(buffer).convert("RGB")
-
-
-def _png(sheet: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    if sheet.mode == "RGB":
-        sheet = sheet.quantize(64)
-    sheet.save(buffer, "png", optimize=True)
-    return buffer.getvalue()

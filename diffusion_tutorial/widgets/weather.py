@@ -9,7 +9,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from diffusion_tutorial import plotting
+from diffusion_tutorial.widgets.figure import LiveFigure
 
 
 def weather(
@@ -18,7 +18,7 @@ def weather(
     caption: str,
     alt: str,
     names: Sequence[str] = ("sunny", "cloudy", "rainy"),
-) -> ipywidgets.VBox:
+) -> LiveFigure:
     """A grid of number fields that holds P, today down the side and tomorrow along the top, and draw(P) under it.
 
     A row that does not add up to 1 is rescaled for the figure, and a sentence under the grid says so; a row of zeros
@@ -27,8 +27,9 @@ def weather(
     if P.shape != (len(names), len(names)):
         raise ValueError(f"expected a matrix with a row and a column for each of {list(names)}, got {tuple(P.shape)}")
     fields = [[_field(names[i], names[j], value) for j, value in enumerate(row)] for i, row in enumerate(P.tolist())]
-    note, picture = ipywidgets.HTML(), ipywidgets.HTML()
+    note = ipywidgets.HTML()
     again = ipywidgets.Button(description="Start again", tooltip="Put the first matrix back")
+    live = LiveFigure([_grid(fields, names), note, again], caption, alt)
     busy = False
 
     def redraw(change: object = None) -> None:
@@ -37,8 +38,7 @@ def weather(
         typed = torch.tensor([[field.value for field in row] for row in fields], dtype=P.dtype)
         note.value = f'<p role="status" style="margin:0">{html.escape(row_note(typed, names))}</p>'
         if (typed.sum(1) > 0).all():
-            figure = draw(typed / typed.sum(1, keepdim=True))
-            picture.value = plotting.figure_html(plotting.png(figure), caption, alt)
+            live.redraw(draw(typed / typed.sum(1, keepdim=True)))
 
     def reset(button: object = None) -> None:
         nonlocal busy
@@ -53,7 +53,7 @@ def weather(
         field.observe(redraw, names="value")
     again.on_click(reset)
     redraw()
-    return ipywidgets.VBox([_grid(fields, names), note, again, picture])
+    return live
 
 
 def row_note(typed: Float[Tensor, "k k"], names: Sequence[str]) -> str:
@@ -84,7 +84,8 @@ def _field(today: str, tomorrow: str, value: float) -> ipywidgets.BoundedFloatTe
 
 def _grid(fields: list[list[ipywidgets.Widget]], names: Sequence[str]) -> ipywidgets.GridBox:
     """The fields with the names of today's weather on the left and of tomorrow's on top."""
-    cells: list[ipywidgets.Widget] = [ipywidgets.Label("today \\ tomorrow"), *map(ipywidgets.Label, names)]
+    heads = [ipywidgets.Label(name, layout={"padding": "0 0 0 14px"}) for name in names]
+    cells: list[ipywidgets.Widget] = [ipywidgets.Label("today \\ tomorrow"), *heads]
     for name, row in zip(names, fields):
         cells += [ipywidgets.Label(name), *row]
     columns = f"9em repeat({len(names)}, 7em)"

@@ -1,0 +1,93 @@
+"""How fast is it here? One command, one run, one machine; run it when nothing else is running.
+
+    python benchmarks/speed.py                 everything, about 12 minutes on two CPU cores
+    python benchmarks/speed.py import train    only these parts: import, train, quality, sample
+
+Prints medians and ratios as Markdown, ready for benchmarks/README.md.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections import deque
+
+import torch
+
+from diffusion_tutorial import metrics, pretrained, recipes, samplers
+from diffusion_tutorial.data import digits
+from diffusion_tutorial.training import Training
+
+
+def time_import(runs: int = 7) -> None:
+    """`import torch` beside `import torch, diffusion_tutorial`, in turn, each in a fresh interpreter."""
+    seconds = {"import torch": [], "import torch, diffusion_tutorial": []}
+    for _ in range(runs + 1):
+        for statement, measured in seconds.items():
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], check=True)
+            measured.append(time.perf_counter() - began)
+    plain, ours = (statistics.median(measured[1:]) for measured in seconds.values())
+    print(f"| import | torch {plain:.2f} s, with diffusion_tutorial {ours:.2f} s, ratio {ours / plain:.2f} |")
+
+
+def time_training(rounds: int = 4, steps: int = 40) -> None:
+    """Digits a second in training: float32, bfloat16 and torch.compile, taking turns."""
+    images, labels = digits.load("sample")
+    ways = {"float32": {}, "bfloat16": {"amp": True}, "compiled": {"compile": True}}
+    runs = {
+        name: iter(Training(recipes.new_denoiser().to(recipes.device()), images, labels, steps=10**9, **way))
+        for name, way in ways.items()
+    }
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        for _ in range(3):
+            next(run)
+    for _ in range(rounds):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            for _ in range(steps):
+                report = next(run)
+            rates[name].append(steps * len(report.t) / (time.perf_counter() - began))
+    plain = statistics.median(rates["float32"])
+    for name, measured in rates.items():
+        rate = statistics.median(measured)
+        print(f"| training, {name} | {rate:.0f} digits/s, {rate / plain:.2f} of float32 |")
+
+
+def time_to_quality(budgets: tuple[int, ...] = (30, 60, 90, 120), n: int = 1000) -> None:
+    """Train from scratch for each budget in seconds; share of n balanced labelled samples that are read back."""
+    images, labels, data = digits.load_or_sample("full")
+    judge = pretrained.load("digit_classifier")
+    wanted = torch.arange(n) % 10
+    for seconds in budgets:
+        training = Training(recipes.new_denoiser().to(recipes.device()), images, labels, seconds=seconds)
+        deque(training, maxlen=0)  # run it to its end
+        drawn = recipes.draw_digits(training.ema, wanted.tolist(), steps=50, seed=0)
+        share, low, high = metrics.label_accuracy(judge, drawn, wanted)
+        print(
+            f"| trained for {seconds} s ({data} MNIST, {training.step} steps) | "
+            f"{share:.1%} read back, 95 % interval {low:.1%} to {high:.1%} (n = {n}, 50 ancestral steps) |"
+        )
+
+
+def time_sampling() -> None:
+    """100 digits with 1000 ancestral steps from the shipped model."""
+    model = pretrained.load("digits").to(recipes.device())
+    cond = torch.arange(100).to(recipes.device()) % 10
+    x_T = torch.randn(100, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(recipes.device())
+    samplers.draw(model, x_T, samplers.times(5), model.alpha_bar, cond=cond)
+    began = time.perf_counter()
+    samplers.draw(model, x_T, samplers.times(1000), model.alpha_bar, cond=cond)
+    print(f"| 100 digits, 1000 steps | {time.perf_counter() - began:.0f} s |")
+
+
+PARTS = {"import": time_import, "train": time_training, "quality": time_to_quality, "sample": time_sampling}
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in names if name not in PARTS]:
+        sys.exit(f"expected parts from {', '.join(PARTS)}, got {', '.join(unknown)}")
+    print(f"| {recipes.machine()} | |\n| --- | --- |")
+    for name in names:
+        PARTS[name]()

@@ -1,0 +1,120 @@
+"""The command: what it writes, its exit codes, and that a user's mistake gets one line and no traceback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffusion_tutorial import cli, files, pretrained
+
+TRAIN = ["train", "digits", "--width", "8", "--evaluate", "0", "--seed", "3"]
+
+
+def command(*arguments, **options):
+    return [sys.executable, "-m", "diffusion_tutorial.cli", *map(str, arguments)]
+
+
+def test_train_writes_weights_a_card_and_a_checkpoint(tmp_path, capsys):
+    assert cli.main([*TRAIN, "--budget", "3steps", "--out", str(tmp_path)]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.safetensors", "digits.json", "digits.safetensors"}
+    card = json.loads((tmp_path / "digits.json").read_text())
+    assert card["steps"] == 3 and card["seed"] == 3
+    assert card["sha256"] == pretrained.sha256(tmp_path / "digits.safetensors")
+    assert cli.main(card["command"].split()[1:] + ["--out", str(tmp_path / "again"), "--evaluate", "0"]) == 0
+    assert pretrained.sha256(tmp_path / "again" / "digits.safetensors") == card["sha256"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "npz"])
+def test_sample_from_own_weights(tmp_path, suffix):
+    cli.main([*TRAIN, "--budget", "1steps", "--out", str(tmp_path)])
+    out = tmp_path / "new folder" / f"digits.{suffix}"
+    arguments = ["sample", "digits", "--weights", str(tmp_path / "digits.safetensors"), "--n", "7", "--steps", "2"]
+    assert cli.main([*arguments, "--labels", "3,1,4", "--out", str(out)]) == 0
+    if suffix == "png":
+        assert Image.open(out).mode == "L"
+        return
+    with np.load(out, allow_pickle=False) as arrays:
+        assert arrays["images"].shape == (7, 28, 28) and arrays["images"].dtype == np.uint8
+        assert arrays["labels"].tolist() == [3, 1, 4, 3, 1, 4, 3]
+        first = arrays["images"]
+    cli.main([*arguments, "--labels", "3,1,4", "--out", str(out)])
+    assert (np.load(out)["images"] == first).all()
+    cli.main([*arguments, "--labels", "3,1,4", "--seed", "1", "--out", str(out)])
+    assert (np.load(out)["images"] != first).any()
+
+
+def test_labels_can_be_balanced_or_none(tmp_path):
+    assert cli._labels("balanced", 12) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert cli._labels("none", 2) == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "digits", "--budget", "soon"], "expected seconds as 120s or steps as 2000steps, got soon"),
+        (["train", "digits", "--budget", "0steps"], "--budget"),
+        (["train", "digits", "--budget", "..s"], "--budget"),
+        (["train", "digits", "--width", "12"], "multiple of 8, got 12"),
+        (["train", "digits", "--resume", "--out", "nowhere"], "no checkpoint in nowhere"),
+        (["sample", "digits", "--out", "x.jpg"], ".png or .npz"),
+        (["sample", "digits", "--out", "x.png", "--n", "0"], "--n"),
+        (["sample", "digits", "--out", "x.png", "--labels", "0,11"], "got 0,11"),
+        (["sample", "digits", "--out", "x.png", "--labels", "a"], "--labels"),
+        (["sample", "digits", "--out", "x.png", "--steps", "1001"], "1 to 1000"),
+        (["sample", "digits", "--out", "x.png", "--sampler", "magic"], "one of ddpm"),
+        (["sample", "digits", "--out", "x.png", "--weights", "missing.safetensors"], "no file missing.safetensors"),
+    ],
+)
+def test_a_mistake_gets_one_line(arguments, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err and captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_weights_get_one_line_and_keep_the_old_picture(tmp_path, capsys):
+    bad, out = tmp_path / "bad.safetensors", tmp_path / "old.png"
+    bad.write_bytes(b"\x80\x04 a pickle, perhaps")
+    out.write_bytes(b"old")
+    assert cli.main(["sample", "digits", "--weights", str(bad), "--out", str(out)]) == 2
+    assert "bad.safetensors" in capsys.readouterr().err and out.read_bytes() == b"old"
+
+
+def test_resume_refuses_other_settings(tmp_path, capsys):
+    cli.main([*TRAIN, "--budget", "1steps", "--out", str(tmp_path)])
+    assert cli.main([*TRAIN[:-1], "4", "--budget", "2steps", "--out", str(tmp_path), "--resume"]) == 2
+    assert "was started with" in capsys.readouterr().err
+
+
+def test_help_shows_examples_and_unknown_words_end_with_code_2():
+    shown = subprocess.run(command("sample", "--help"), capture_output=True, text=True)
+    assert shown.returncode == 0 and "examples:" in shown.stdout
+    wrong = subprocess.run(command("paint"), capture_output=True, text=True)
+    assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
+
+
+def test_interrupted_training_saves_and_resumes(tmp_path):
+    arguments = command(*TRAIN, "--budget", "100000steps", "--out", tmp_path)
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, env=dict(os.environ, OMP_NUM_THREADS="1")) as process:
+        seen = b""
+        while b"step 10," not in seen:  # wait until it really trains
+            seen += process.stderr.read1(4096)
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130 and b"--resume goes on" in rest and b"Traceback" not in rest
+    assert files.read_tensors(tmp_path / "checkpoint.safetensors")[1]["step"] >= 10
+
+
+def test_doctor_reports_and_passes(capsys, monkeypatch):
+    from diffusion_tutorial import doctor
+
+    monkeypatch.setattr(doctor, "images_per_second", lambda seconds: 50.0)
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "ready for every lesson" in out and "slow" in out

@@ -1,0 +1,106 @@
+import pytest
+import torch
+
+from diffusion_tutorial.models.classifier import Classifier
+from diffusion_tutorial.models.unet import UNet
+from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.schedules import cosine
+
+
+def lively(net: torch.nn.Module) -> torch.nn.Module:
+    """A new network answers 0 (its last layers start at 0); small random weights make it say something."""
+    g = torch.Generator().manual_seed(3)
+    for p in net.parameters():
+        p.data += 0.1 * torch.randn(p.shape, generator=g)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def net() -> UNet:
+    return lively(UNet(channels=1, width=16, labels=10))
+
+
+@pytest.mark.parametrize("channels, h, w", [(1, 28, 28), (1, 32, 32), (3, 8, 20), (2, 4, 4)])
+def test_the_answer_has_the_shape_of_the_question(channels, h, w, generator):
+    net = lively(UNet(channels=channels, width=8, labels=3))
+    x = torch.randn(2, channels, h, w, generator=generator)
+    out = net(x, torch.tensor([1, 1000]), torch.tensor([0, 2]))
+    assert out.shape == x.shape and out.isfinite().all()
+    assert Denoiser(net, cosine(), "v")(x, torch.tensor([1, 1000])).shape == x.shape
+
+
+def test_a_new_network_answers_zero(generator):
+    out = UNet()(torch.randn(2, 1, 28, 28, generator=generator), torch.tensor([1, 2]))
+    assert (out == 0).all()
+
+
+def test_the_null_label_equals_no_condition(net, generator):
+    x, t = torch.randn(3, 1, 28, 28, generator=generator), torch.tensor([5, 500, 1000])
+    assert torch.equal(net(x, t, torch.full((3,), net.labels)), net(x, t, None))
+    assert torch.equal(net(x, t), net(x, t, None))
+
+
+def test_time_and_label_and_every_pixel_matter(net, generator):
+    x, t, cond = torch.randn(1, 1, 28, 28, generator=generator), torch.tensor([500]), torch.tensor([3])
+    out = net(x, t, cond)
+    assert (net(x, t + 20, cond) - out).abs().max() > 1e-3
+    for label in (0, 9, 10):
+        assert (net(x, t, torch.tensor([label])) - out).abs().max() > 1e-3
+    corner = x.clone()
+    corner[0, 0, 0, 0] += 5
+    assert (net(corner, t, cond) - out)[0, 0, 27, 27].abs() > 1e-7  # attention carries it across the picture
+
+
+def test_pictures_of_a_batch_do_not_see_each_other(net, generator):
+    x, t, cond = torch.randn(4, 1, 28, 28, generator=generator), torch.tensor([1, 300, 600, 1000]), torch.arange(4)
+    together = net(x, t, cond)
+    for i in range(4):
+        one = slice(i, i + 1)
+        torch.testing.assert_close(net(x[one], t[one], cond[one]), together[one], atol=1e-4, rtol=1e-4)
+
+
+def test_its_configuration_makes_it_again(net, generator):
+    again = UNet(**net.config)
+    again.load_state_dict(net.state_dict())
+    x, t = torch.randn(2, 1, 28, 28, generator=generator), torch.tensor([5, 500])
+    assert torch.equal(again.eval()(x, t), net(x, t))
+
+
+def test_gradients_reach_every_weight(generator):
+    net = lively(UNet(width=8, labels=2)).train()
+    net(torch.randn(3, 1, 8, 8, generator=generator), torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2])).square().sum().backward()
+    for name, p in net.named_parameters():
+        assert p.grad is not None and p.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 27, 28), (2, 1, 28, 30), (2, 1, 26, 26), (2, 3, 28, 28), (2, 28, 28), (28, 28)])
+def test_what_is_no_picture_is_refused(net, shape, as_learner):
+    with pytest.raises(ValueError) as problem:
+        net(torch.zeros(shape), torch.tensor([1, 2]))
+    assert "(batch, 1, h, w) with h and w divisible by 4" in str(problem.value) and str(shape) in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    "cond, message",
+    [
+        (torch.tensor([0, 11]), r"labels 0\.\.9, or 10 for none, got 0 to 11"),
+        (torch.tensor([-1, 3]), r"got -1 to 3"),
+        (torch.tensor([1]), r"each of 2 pictures, got \(1,\)"),
+        (torch.tensor([1, 2, 3]), r"each of 2 pictures, got \(3,\)"),
+        (torch.tensor([1.0, 2.0]), "whole number.*float32"),
+    ],
+)
+def test_an_unknown_label_is_refused(net, cond, message, as_learner):
+    with pytest.raises(ValueError, match=message):
+        net(torch.zeros(2, 1, 28, 28), torch.tensor([1, 2]), cond)
+
+
+def test_the_classifier_gives_logits_from_its_features(generator):
+    judge = Classifier(width=8).eval()
+    x = torch.rand(3, 1, 28, 28, generator=generator) * 2 - 1
+    logits, features = judge(x), judge.features(x)
+    assert logits.shape == (3, 10) and features.ndim == 2 and len(features) == 3
+    torch.testing.assert_close(judge.head(features), logits)
+    again = Classifier(**judge.config)
+    again.load_state_dict(judge.state_dict())
+    assert torch.equal(again.eval()(x), logits)
