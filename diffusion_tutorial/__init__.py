@@ -16,8 +16,9 @@ int64, cond what the model was trained with or None. Samplers drive one, tests w
 
 The rooms, in the order of the lessons: `markov` (02), `schedules` and `forward` (03), `exact` (04), `predictions`,
 `models` and `training` (05), `samplers` (06); `metrics` says how good samples are. `data` holds the datasets,
-`pretrained` the weights that come with the package. `plotting` and `widgets` draw, `checks` answers exercises, `cli` is
-the command `diffusion-tutorial`. Importing this module loads none of them.
+`pretrained` the weights that come with the package. `plotting` and `widgets` draw, `checks` answers exercises. `cli` is
+the command `diffusion-tutorial`, `recipes` and `doctor` do its work, and `files` writes whole files or none. Importing
+this module loads none of them.
 """
 
 __version__ = "0.1.0"

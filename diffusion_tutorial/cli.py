@@ -67,7 +67,9 @@ def parser() -> argparse.ArgumentParser:
 
     sample = commands.add_parser("sample", help="draw pictures", epilog=SAMPLE_EXAMPLES, formatter_class=raw)
     sample.add_argument("what", choices=["digits"])
-    sample.add_argument("--weights", type=Path, metavar="FILE", help="your own weights (default: those that come along)")
+    sample.add_argument(
+        "--weights", type=Path, metavar="FILE", help="your own weights (default: those that come along)"
+    )
     sample.add_argument("--n", type=int, default=100, help="how many pictures (100)")
     sample.add_argument("--labels", default="balanced", help="0,1,2,... repeated in turn; balanced (default); none")
     sample.add_argument("--sampler", default="ddpm", metavar="NAME", help="ddpm (ancestral)")
@@ -91,7 +93,9 @@ def _train(options: argparse.Namespace) -> int:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out: expected a folder, but {out} is a file")
     if options.resume and not (out / "checkpoint.safetensors").exists():
-        raise UserError(f"--resume: there is no checkpoint in {out}; start without --resume, or name the folder by --out")
+        raise UserError(
+            f"--resume: there is no checkpoint in {out}; start without --resume, or name the folder by --out"
+        )
 
     from diffusion_tutorial import recipes
 
@@ -133,7 +137,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _budget(text: str) -> tuple[int | None, float | None]:
-    """"2000steps" as (2000, None), "120s" as (None, 120.0)."""
+    """ "2000steps" as (2000, None), "120s" as (None, 120.0)."""
     number, unit = re.fullmatch(r"([0-9.]*)(.*)", text).groups()
     try:
         if unit == "steps" and int(number) > 0:

@@ -6,6 +6,7 @@ In a lesson, `show(figure, caption, alt)` puts a figure on the page with its num
 import base64
 import html
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-# Okabe & Ito's palette, in an order in which neighbours also differ in lightness; never the only difference (see DASHES)
+# Okabe & Ito's palette; colour is never the only difference, see the lists below it
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), "-")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -55,9 +56,16 @@ def figure_html(picture: bytes, caption: str, alt: str) -> str:
 
 def png(figure: Figure, dpi: int = 90) -> bytes:
     """The figure as a PNG file of at most 256 colours, which keeps pages small; the same bytes for the same figure."""
+    return shrink(rendered(figure, dpi, tight=True))
+
+
+def rendered(figure: Figure, dpi: int, tight: bool) -> Image.Image:
+    """The figure as a picture; `tight` cuts the margins, without it figures of one size give pictures of one size."""
     canvas = io.BytesIO()
-    figure.savefig(canvas, format="png", dpi=dpi, bbox_inches="tight")
-    return shrink(Image.open(canvas))
+    with warnings.catch_warnings():  # on a busy machine matplotlib warns that it takes its time to place a legend
+        warnings.filterwarnings("ignore", message="Creating legend")
+        figure.savefig(canvas, format="png", dpi=dpi, bbox_inches="tight" if tight else None)
+    return Image.open(canvas)
 
 
 def shrink(picture: Image.Image, colours: int = 256) -> bytes:
@@ -79,7 +87,7 @@ def panels(columns: int = 1, rows: int = 1, width: float = 3.4, height: float = 
 
 def images(
     pictures: Tensor,
-    titles: Sequence[str] | None = None,
+    titles: Sequence[object] | None = None,
     columns: int | None = None,
     size: float = 0.75,
     low: float = -1,
@@ -102,7 +110,7 @@ def images(
 
 def image_rows(
     rows: Mapping[str, Tensor],
-    titles: Sequence[str] | None = None,
+    titles: Sequence[object] | None = None,
     size: float = 0.85,
     low: float = -1,
     high: float = 1,
@@ -146,7 +154,7 @@ def curves(
         ax.plot(_array(x), _array(y), color=COLOURS[i % 7], linestyle=DASHES[i % 7], marker=marker, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(ys) > 1:
-        ax.legend()
+        ax.legend(frameon=False)
     return ax
 
 
@@ -164,7 +172,7 @@ def histogram(
         ax.plot(_array(x), _array(y), color=COLOURS[(i + 1) % 7], linestyle=DASHES[i % 7], label=name)
     ax.set(xlabel=xlabel, ylabel="density")
     if density:
-        ax.legend()
+        ax.legend(frameon=False)
     return ax
 
 
@@ -193,7 +201,7 @@ def bars(
     ax.set(ylabel=ylabel)
     ax.grid(False, axis="x")
     if len(heights) > 1:
-        ax.legend()
+        ax.legend(frameon=False)
     return ax
 
 

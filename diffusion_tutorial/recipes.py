@@ -135,7 +135,9 @@ def draw_digits(
     cond = torch.tensor(labels)
     cond = cond.masked_fill(cond < 0, model.net.labels).to(device())
     drawn = []
-    with tqdm(total=steps * -(-len(labels) // batch), desc="drawing", unit="step", file=sys.stderr, leave=False) as show:
+    with tqdm(
+        total=steps * -(-len(labels) // batch), desc="drawing", unit="step", file=sys.stderr, leave=False
+    ) as show:
         for part in cond.split(batch):
             x_T = torch.randn(len(part), 1, 28, 28, generator=generator).to(device())
             times = samplers.times(steps)
@@ -157,10 +159,14 @@ def write_digits(path: Path, drawn: Float[Tensor, "n 1 28 28"], labels: list[int
     for i, digit in enumerate(pixels):
         y, x = i // columns * 29 + 1, i % columns * 29 + 1
         page[y : y + 28, x : x + 28] = digit
-    files.write_whole(path, lambda aside: Image.fromarray(page).resize((page.shape[1] * 2, page.shape[0] * 2), 0).save(aside))
+    files.write_whole(
+        path, lambda aside: Image.fromarray(page).resize((page.shape[1] * 2, page.shape[0] * 2), 0).save(aside)
+    )
 
 
-def train_classifier(out: Path, data: str, steps: int | None, seconds: float | None, seed: int, batch: int = 128) -> int:
+def train_classifier(
+    out: Path, data: str, steps: int | None, seconds: float | None, seed: int, batch: int = 128
+) -> int:
     """Train the judge into `out`: digit_classifier.safetensors and its card, with its accuracy on the 10,000 test digits.
 
     Each digit is shifted by up to two pixels, so that the judge reads digits and not places.
@@ -205,7 +211,9 @@ def train_classifier(out: Path, data: str, steps: int | None, seconds: float | N
         "command": f"diffusion-tutorial train classifier --data {data} --seed {seed} --budget {step}steps",
     }
     pretrained.write_card(out / "digit_classifier.json", card)
-    print(f"weights and card in {out}: {step} steps; accuracy on test digits: {test['accuracy'] if test else 'not measured'}")
+    print(
+        f"weights and card in {out}: {step} steps; accuracy on test digits: {test['accuracy'] if test else 'not measured'}"
+    )
     return 0
 
 
@@ -217,7 +225,11 @@ def _test_accuracy(model: Classifier) -> dict | None:
         print(f"{problem} The accuracy on test digits is not measured.", file=sys.stderr)
         return None
     share, low, high = metrics.label_accuracy(model, images, labels)
-    return {"accuracy": share, "interval_95": [round(low, 4), round(high, 4)], "protocol": "the 10,000 MNIST test digits"}
+    return {
+        "accuracy": share,
+        "interval_95": [round(low, 4), round(high, 4)],
+        "protocol": "the 10,000 MNIST test digits",
+    }
 
 
 def machine() -> str:

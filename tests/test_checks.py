@@ -10,7 +10,10 @@ import torch
 from diffusion_tutorial import checks
 from diffusion_tutorial.checks.core import EXERCISES, Exercise
 
+pytestmark = pytest.mark.usefixtures("as_learner")  # exercises are judged as they are in a notebook
+
 LESSONS = sorted(Path(checks.__file__).parent.glob("lesson_*.py"))
+DEFINITION = r'\(\s*"(\w+)",\s*answer='
 NAMES = list(EXERCISES)  # taken once: exercises that tests make below do not belong to a lesson
 MISTAKES = [(name, i) for name in NAMES for i in range(len(EXERCISES[name].mistakes))]
 
@@ -21,9 +24,9 @@ MISTAKES = [(name, i) for name in NAMES for i in range(len(EXERCISES[name].mista
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_has_at_least_three_exercises_and_no_name_twice(path):
     module = importlib.import_module(f"diffusion_tutorial.checks.{path.stem}")
-    names = re.findall(r'^Exercise\(\s*"(\w+)"', path.read_text(), re.M)
+    names = re.findall(DEFINITION, path.read_text())
     assert len(names) >= 3 and set(names) <= set(NAMES)
-    everywhere = [n for p in LESSONS for n in re.findall(r'^Exercise\(\s*"(\w+)"', p.read_text(), re.M)]
+    everywhere = [n for p in LESSONS for n in re.findall(DEFINITION, p.read_text())]
     assert all(everywhere.count(name) == 1 for name in names)
     assert module.__doc__
 
@@ -47,7 +50,7 @@ def test_the_answer_is_correct(name, capsys):
 def test_an_exercise_knows_its_classic_mistakes(name):
     sentences = list(EXERCISES[name].mistakes)
     assert len(sentences) >= 2 and EXERCISES[name].cases
-    assert all("\n" not in s and s[0].isupper() and s[-1] in ".?" and len(s) > 15 for s in sentences)
+    assert all("\n" not in s and s[-1] in ".?" and len(s) > 15 for s in sentences)
 
 
 @pytest.mark.parametrize("name, i", MISTAKES)
@@ -98,7 +101,7 @@ BROKEN = {
     "recursion": (recurse, "your function stopped with RecursionError"),
     "exit": (stop, "your function stopped with SystemExit"),
     "an exception without words": (speechless, "your function stopped with Wordless"),
-    "too few arguments taken": (lambda: None, "your function stopped with TypeError"),
+    "another number of arguments": (lambda a, b, c, d, e, f, g, h, i: None, "your function stopped with TypeError"),
     "text": (lambda *args: "banana", "not yet: expected"),
     "long text": (lambda *args: "banana\n" * 1000, "not yet: expected"),
     "an object": (lambda *args: object(), "not yet: expected"),
@@ -124,16 +127,16 @@ BROKEN = {
 
 
 @pytest.mark.filterwarnings("error")  # a warning would be a stray line under the exercise
-@pytest.mark.parametrize("how", BROKEN)
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_comes_gives_one_line_and_never_raises(name, how, capsys):
-    attempt, begins = BROKEN[how]
-    EXERCISES[name](attempt)
-    said = capsys.readouterr()
-    assert said.out.startswith(f"{name}: ") and said.out.count("\n") == 1 and said.err == ""
-    assert len(said.out) < 1000
-    verdict = said.out.removeprefix(f"{name}: ")
-    assert verdict.startswith(begins) or (begins.startswith("not yet") and verdict.startswith("not yet. ")), verdict
+def test_whatever_comes_gives_one_line_and_never_raises(name, capsys):
+    for how, (attempt, begins) in BROKEN.items():
+        EXERCISES[name](attempt)
+        said = capsys.readouterr()
+        assert said.out.startswith(f"{name}: ") and said.out.count("\n") == 1 and said.err == "", how
+        assert len(said.out) < 1000, how
+        verdict = said.out.removeprefix(f"{name}: ")
+        named = begins.startswith("not yet") and verdict.startswith("not yet. ")  # it happens to be a classic mistake
+        assert verdict.startswith(begins) or named, (how, verdict)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -143,10 +146,10 @@ def test_a_stub_is_not_attempted_yet(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("thing", [None, 3, "text", torch.zeros(2, 2)], ids=repr)
-def test_what_is_no_function_is_told_so(name, thing):
-    verdict = EXERCISES[name].verdict(thing)
-    assert verdict.startswith("expected a function, got ") and "\n" not in verdict
+def test_what_is_no_function_is_told_so(name):
+    for thing in (None, 3, "text", torch.zeros(2, 2), np.zeros((9, 9)), Strange()):
+        verdict = EXERCISES[name].verdict(thing)
+        assert verdict.startswith("expected a function, got ") and "\n" not in verdict
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,7 +191,9 @@ def test_a_mistake_that_nobody_foresaw_shows_both_values_and_the_hint(exercise):
 
 
 def test_right_on_one_case_is_not_correct(exercise):
-    assert exercise.verdict(lambda x, y: x - y if len(x) == 2 else x).startswith("not yet: expected a tensor of shape (1,)")
+    assert exercise.verdict(lambda x, y: x - y if len(x) == 2 else x).startswith(
+        "not yet: expected a tensor of shape (1,)"
+    )
     assert exercise.verdict(lambda x, y: x - y if len(x) == 2 else None).startswith("not yet")
     assert exercise.verdict(lambda x, y: x - y if len(x) == 1 else x + y).startswith("not yet: expected")
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -101,7 +102,9 @@ def test_help_shows_examples_and_unknown_words_end_with_code_2():
 
 def test_interrupted_training_saves_and_resumes(tmp_path):
     arguments = command(*TRAIN, "--budget", "100000steps", "--out", tmp_path)
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, env=dict(os.environ, OMP_NUM_THREADS="1")) as process:
+    env = dict(os.environ, OMP_NUM_THREADS="1")
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # whoever runs these tests may be ignoring Ctrl-C
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, env=env, preexec_fn=listen) as process:
         seen = b""
         while b"step 10," not in seen:  # wait until it really trains
             seen += process.stderr.read1(4096)

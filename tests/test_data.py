@@ -97,9 +97,9 @@ def test_pixels_survive_the_round_trip():
     signed = digits.to_signed(pixels)
     assert signed.shape == (16, 1, 28, 28) and signed.min() == -1 and signed.max() == 1
     assert torch.equal(digits.to_pixels(signed), pixels)
-    assert digits.to_signed(torch.tensor([[[0, 255, 51]]], dtype=torch.uint8).expand(1, 28, 3).repeat(1, 1, 10)[..., :28])[
-        0, 0, 0, :3
-    ].tolist() == pytest.approx([-1, 1, -0.6])
+    assert digits.to_signed(
+        torch.tensor([[[0, 255, 51]]], dtype=torch.uint8).expand(1, 28, 3).repeat(1, 1, 10)[..., :28]
+    )[0, 0, 0, :3].tolist() == pytest.approx([-1, 1, -0.6])
 
 
 def test_to_pixels_rounds_and_cuts_off():

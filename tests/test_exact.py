@@ -69,7 +69,9 @@ def test_no_other_guess_of_the_noise_is_better(generator):
 
 def test_noised_mixture_equals_noised_samples(generator):
     t, n = 400, 100_000
-    x_t = q_sample(mixture().sample(n, generator), torch.full((n,), t), torch.randn(n, 2, generator=generator).double(), LINEAR)
+    x_t = q_sample(
+        mixture().sample(n, generator), torch.full((n,), t), torch.randn(n, 2, generator=generator).double(), LINEAR
+    )
     noised = mixture().noised(LINEAR[t].item())
     torch.testing.assert_close(x_t.mean(0), noised.mean(), atol=0.02, rtol=0)
     torch.testing.assert_close(x_t.T.cov(), noised.cov(), atol=0.03, rtol=0)
@@ -89,7 +91,9 @@ def test_posterior_on_grid_is_the_average_of_q_posterior_over_x0(t, s):
         expected = p_x0 / step
     else:
         n = len(grid)
-        mean, var = q_posterior(torch.full((n,), x_t).double(), grid, torch.full((n,), t), torch.full((n,), s), alpha_bar)
+        mean, var = q_posterior(
+            torch.full((n,), x_t).double(), grid, torch.full((n,), t), torch.full((n,), s), alpha_bar
+        )
         parts = torch.exp(-((grid[:, None] - mean) ** 2) / (2 * var)) / torch.sqrt(2 * math.pi * var)
         expected = parts @ p_x0
     torch.testing.assert_close(p, expected, atol=1e-4 * expected.max().item(), rtol=0)

@@ -68,12 +68,16 @@ def test_its_configuration_makes_it_again(net, generator):
 
 def test_gradients_reach_every_weight(generator):
     net = lively(UNet(width=8, labels=2)).train()
-    net(torch.randn(3, 1, 8, 8, generator=generator), torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2])).square().sum().backward()
+    net(
+        torch.randn(3, 1, 8, 8, generator=generator), torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2])
+    ).square().sum().backward()
     for name, p in net.named_parameters():
         assert p.grad is not None and p.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 27, 28), (2, 1, 28, 30), (2, 1, 26, 26), (2, 3, 28, 28), (2, 28, 28), (28, 28)])
+@pytest.mark.parametrize(
+    "shape", [(2, 1, 27, 28), (2, 1, 28, 30), (2, 1, 26, 26), (2, 3, 28, 28), (2, 28, 28), (28, 28)]
+)
 def test_what_is_no_picture_is_refused(net, shape, as_learner):
     with pytest.raises(ValueError) as problem:
         net(torch.zeros(shape), torch.tensor([1, 2]))

@@ -168,7 +168,9 @@ def test_the_classifier_reads_the_sample():
     images, labels = digits.load()
     share, low, high = metrics.label_accuracy(pretrained.load("digit_classifier"), images, labels)
     assert share > 0.98 and low < share < high
-    upside_down, _, _ = metrics.label_accuracy(pretrained.load("digit_classifier"), images.flip(2, 3)[::10], labels[::10])
+    upside_down, _, _ = metrics.label_accuracy(
+        pretrained.load("digit_classifier"), images.flip(2, 3)[::10], labels[::10]
+    )
     assert upside_down < 0.7  # it does look
 
 

@@ -41,7 +41,9 @@ def diffusers_steps(alpha_bar, clip: bool, chosen: list[int], exact: bool, **sch
 
 
 @pytest.mark.parametrize("clip", [True, False])
-@pytest.mark.parametrize("alpha_bar, name", [(LINEAR, "linear"), (COSINE, "squaredcos_cap_v2")], ids=["linear", "cosine"])
+@pytest.mark.parametrize(
+    "alpha_bar, name", [(LINEAR, "linear"), (COSINE, "squaredcos_cap_v2")], ids=["linear", "cosine"]
+)
 @pytest.mark.parametrize("exact, tolerance", [(True, 1e-5), (False, 1e-3)], ids=["float64 tables", "its own tables"])
 @pytest.mark.parametrize("n", [1000, 50, 7])
 def test_ddpm_equals_diffusers(clip, alpha_bar, name, exact, tolerance, n, as_learner):
@@ -68,7 +70,9 @@ def test_ddpm_equals_diffusers(clip, alpha_bar, name, exact, tolerance, n, as_le
     for state, (x, x0_hat) in zip(ours, seen):
         scale = max(1.0, x.abs().max().item())
         assert (state.x - x).abs().max() <= tolerance * scale, f"x at t = {state.t}"
-        assert (state.x0_hat - x0_hat).abs().max() <= tolerance * max(1.0, x0_hat.abs().max().item()), f"x0_hat at {state.t}"
+        assert (state.x0_hat - x0_hat).abs().max() <= tolerance * max(1.0, x0_hat.abs().max().item()), (
+            f"x0_hat at {state.t}"
+        )
 
 
 @pytest.mark.parametrize("t", [1000, 999, 500, 100, 10, 2, 1])

@@ -175,7 +175,9 @@ def test_the_learning_rate_climbs_then_falls():
     rates = [learning_rate(i / 1000) for i in range(1001)]
     top = max(range(1001), key=rates.__getitem__)
     assert 0 < rates[0] < 0.01 and 30 <= top <= 70 and rates[top] > 0.9 and rates[1000] == 0
-    assert all(a < b for a, b in zip(rates[:top], rates[1 : top + 1])) and all(a > b for a, b in zip(rates[top:-1], rates[top + 1 :]))
+    assert all(a < b for a, b in zip(rates[:top], rates[1 : top + 1])) and all(
+        a > b for a, b in zip(rates[top:-1], rates[top + 1 :])
+    )
 
 
 def test_the_network_sees_the_learning_rate_of_its_progress(monkeypatch):

@@ -38,7 +38,9 @@ class Film:
         self.stage = next(attrs for attrs in tags["div"] if attrs.get("role") == "img")
         self.sheet = Image.open(io.BytesIO(base64.b64decode(self.image["src"].split(",", 1)[1]))).convert("RGB")
         self.labels = json.loads(re.search(r"labels = (\[.*?\]);", html)[1])
-        self.w, self.h = (int(re.search(rf"(?<!-){side}:(\d+)px", self.stage["style"])[1]) for side in ("width", "height"))
+        self.w, self.h = (
+            int(re.search(rf"(?<!-){side}:(\d+)px", self.stage["style"])[1]) for side in ("width", "height")
+        )
         self.columns, x, y = re.search(r"x = \(i % (\d+)\) \* (\d+), y = Math.floor\(i / \d+\) \* (\d+)", html).groups()
         assert (int(x), int(y)) == (self.w, self.h)
         size = re.search(r"background-size:(\d+)px (\d+)px", self.stage["style"])
@@ -98,7 +100,9 @@ def test_a_film_can_be_used_without_seeing_it_and_without_scripts():
 
 
 def test_two_films_do_not_share_a_name_and_one_is_always_the_same():
-    one, again, other = (widgets.scrubber(figures(2), "ab", caption, "A bar.").data for caption in ("F 1.", "F 1.", "F 2."))
+    one, again, other = (
+        widgets.scrubber(figures(2), "ab", caption, "A bar.").data for caption in ("F 1.", "F 1.", "F 2.")
+    )
     assert one == again and Film(one).figure["id"] != Film(other).figure["id"]
     assert one.count(Film(one).figure["id"]) == 2  # the figure and its script
 
@@ -132,7 +136,9 @@ class Drawer:
 
 def test_explore_redraws_when_a_control_changes():
     draw = Drawer()
-    box = widgets.explore(draw, "Figure 3.", 'A "bar".', height=(0, 9, 1, 4), beta=(0.0, 1.0, 0.1, 0.5), name=["a", "b"])
+    box = widgets.explore(
+        draw, "Figure 3.", 'A "bar".', height=(0, 9, 1, 4), beta=(0.0, 1.0, 0.1, 0.5), name=["a", "b"]
+    )
     *controls, picture = box.children
     height, beta, name = controls
     assert draw.asked == [dict(height=4, beta=0.5, name="a")]
@@ -149,7 +155,9 @@ def test_explore_redraws_when_a_control_changes():
 
 
 def test_explore_makes_the_control_that_was_asked_for():
-    box = widgets.explore(Drawer(), "c", "a", n=(1, 9, 2, 3), x=(0, 1, 0.25, 0.5), menu=["one", "two"], also=("three", "four"))
+    box = widgets.explore(
+        Drawer(), "c", "a", n=(1, 9, 2, 3), x=(0, 1, 0.25, 0.5), menu=["one", "two"], also=("three", "four")
+    )
     n, x, menu, also, _ = box.children
     assert isinstance(n, ipywidgets.IntSlider) and (n.min, n.max, n.step, n.value) == (1, 9, 2, 3)
     assert isinstance(x, ipywidgets.FloatSlider) and (x.min, x.max, x.step, x.value) == (0, 1, 0.25, 0.5)

@@ -37,11 +37,11 @@ class Exercise:
         self.__doc__ = f"Check your solution of the exercise {name}. Stuck? checks.solution({name!r})"
         EXERCISES[name] = self
 
-    def __call__(self, attempt: Callable) -> None:
+    def __call__(self, attempt: Any) -> None:
         """Print the verdict on an attempt, as one line."""
         print(f"{self.name}: {self.verdict(attempt)}")
 
-    def verdict(self, attempt: Callable) -> str:
+    def verdict(self, attempt: Any) -> str:
         """The line that is printed, without the name in front."""
         if not callable(attempt):
             return f"expected a function, got {_describe(attempt)}."
@@ -108,7 +108,7 @@ def _describe(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "(" + ", ".join(_describe(x) for x in value[:3]) + (", …)" if len(value) > 3 else ")")
     if isinstance(value, (int, float, Tensor)):
-        return f"{value.item() if isinstance(value, Tensor) else value:.4g}"
+        return _line("{:.4g}".format, value.item() if isinstance(value, Tensor) else value)
     return _line(repr, value)
 
 

@@ -1,6 +1,6 @@
-"""A small convolutional network that reads digits: the judge of the series. It never takes part in drawing them.
+"""A small convolutional network that reads digits: the judge of the series, from lesson 03 on. It never takes part in drawing them.
 
-Trained on the full MNIST by `diffusion-tutorial train judge`; its accuracy is in its model card.
+Trained on the full MNIST by `diffusion-tutorial train classifier`; its accuracy is in its model card.
 """
 
 from jaxtyping import Float

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 import json
 import uuid
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ background-repeat:no-repeat;background-size:{total_w}px {total_h}px;image-render
 
 def scrubber(
     frames: Sequence[Figure] | Tensor,
-    labels: Sequence[str],
+    labels: Sequence[object],
     caption: str,
     alt: str,
     name: str = "t",
@@ -58,7 +57,7 @@ def scrubber(
     pixels = isinstance(frames, Tensor)
     if pixels and (frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all()):
         raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
-    cells = [_from_tensor(f) if pixels else _from_figure(f) for f in frames]
+    cells = [_from_tensor(f) if pixels else plotting.rendered(f, 80, tight=False).convert("RGB") for f in frames]
     zoom = scale if pixels else 1
     columns = columns or min(len(cells), 10 if pixels else 4)
     if len({c.size for c in cells}) > 1:
@@ -91,9 +90,3 @@ def scrubber(
 def _from_tensor(picture: Tensor) -> Image.Image:
     pixels = picture.detach().cpu().add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).squeeze(-1)
     return Image.fromarray(pixels.numpy())
-
-
-def _from_figure(figure: Figure) -> Image.Image:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)  # no tight box: every frame must have the same size
-    return Image.open(buffer).convert("RGB")
