@@ -1,8 +1,8 @@
 # Two commands: `make lab` opens the lessons, `make test` tests everything. `make` alone lists the rest.
 
 PY := .venv/bin/python
-# Where TORCH=cpu finds torch's CPU builds
-TORCH_INDEX := https://download.pytorch.org/whl/cpu
+# Where TORCH=cpu finds torch's CPU builds: the index that binder/ takes them from
+TORCH_INDEX := $(shell sed -n 's/^--extra-index-url //p' binder/requirements.txt)
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
 export PYTHON TORCH TORCH_INDEX PINS

@@ -1,6 +1,6 @@
 """How fast is it here? One command, one run, one machine; run it when nothing else is running.
 
-    python benchmarks/speed.py                 everything, about 12 minutes on two CPU cores
+    python benchmarks/speed.py                 everything, about 9 minutes on two CPU cores
     python benchmarks/speed.py import train    only these parts: import, train, quality, sample
 
 Prints medians and ratios as Markdown, ready for benchmarks/README.md.
@@ -55,7 +55,7 @@ def time_training(rounds: int = 4, steps: int = 40) -> None:
         print(f"| training, {name} | {rate:.0f} digits/s, {rate / plain:.2f} of float32 |")
 
 
-def time_to_quality(budgets: tuple[int, ...] = (30, 60, 90, 120), n: int = 1000) -> None:
+def time_to_quality(budgets: tuple[int, ...] = (30, 60, 120), n: int = 1000) -> None:
     """Train from scratch for each budget in seconds; share of n balanced labelled samples that are read back."""
     images, labels, data = digits.load_or_sample("full")
     judge = pretrained.load("digit_classifier")

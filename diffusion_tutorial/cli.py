@@ -61,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     train.add_argument("--width", type=int, default=32, help="features of the U-Net at 14 x 14 (a multiple of 8)")
     train.add_argument("--predict", choices=["v", "eps"], default="v", help="what the network's output means")
+    train.add_argument("--batch", type=int, default=32, help="pictures in a step (32)")
+    train.add_argument("--lr", type=float, default=4e-3, help="learning rate at its highest (0.004)")
+    train.add_argument("--t-bias", type=float, default=2.0, help="1 draws every t equally often, 2 noisy ones more")
     train.add_argument("--compile", action="store_true", help="hand the network to torch.compile")
     train.add_argument("--evaluate", type=int, default=500, metavar="N", help="samples drawn and read back at the end")
     train.set_defaults(run=_train)
@@ -101,7 +104,7 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.what == "classifier":
         return recipes.train_classifier(out, options.data, steps, seconds, options.seed)
-    settings = dict(width=options.width, predict=options.predict, data=options.data, seed=options.seed)
+    settings = {name: getattr(options, name) for name in recipes.SETTINGS}
     return recipes.train_digits(
         out, settings, steps, seconds, resume=options.resume, compile=options.compile, evaluate=options.evaluate
     )

@@ -24,6 +24,7 @@ from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.training import Training
 
+SETTINGS = ("data", "width", "predict", "batch", "lr", "t_bias", "seed")  # what a run is made of, besides its budget
 SAVE_EVERY = 30.0  # seconds between checkpoints
 
 
@@ -50,7 +51,7 @@ def train_digits(
 ) -> int:
     """Train the digit model into `out`: checkpoint.safetensors on the way, digits.safetensors and digits.json at the end.
 
-    settings: width, predict, data, seed; a resumed run must have the settings that it was started with.
+    settings: a value for each of SETTINGS; a resumed run must have the settings that it was started with.
     """
     checkpoint = out / "checkpoint.safetensors"
     if resume:
@@ -59,13 +60,15 @@ def train_digits(
             raise ValueError(f"--resume: the run in {out} was started with {started}, not with {settings}")
     images, labels, data = digits.load_or_sample(settings["data"])
     model = new_denoiser(settings["width"], settings["predict"], settings["seed"]).to(device())
-    training = Training(model, images, labels, steps=steps, seconds=seconds, seed=settings["seed"], compile=compile)
+    recipe = dict(batch_size=settings["batch"], lr=settings["lr"], t_bias=settings["t_bias"], seed=settings["seed"])
+    training = Training(model, images, labels, steps=steps, seconds=seconds, compile=compile, **recipe)
     if resume:
         training.resume(checkpoint)
     _watch(training, lambda: training.save(checkpoint, settings=settings), out)
     sha256 = pretrained.write(out / "digits.safetensors", training.ema)
     quality = _quality(pretrained.read(out / "digits.safetensors"), evaluate) if evaluate else None
     budget = f"{steps}steps" if steps else f"{seconds:g}s"
+    flags = [f"--{name.replace('_', '-')} {value}" for name, value in (settings | {"data": data}).items()]
     card = {
         "model": "digits: a label-conditional U-Net denoiser for 28 x 28 handwritten digits",
         "sha256": sha256,
@@ -80,8 +83,7 @@ def train_digits(
         "seconds": round(training.seconds),
         "machine": machine(),
         "quality": quality,
-        "command": f"diffusion-tutorial train digits --data {data} --width {settings['width']} --predict "
-        f"{settings['predict']} --seed {settings['seed']} --budget {budget}",
+        "command": " ".join(["diffusion-tutorial train digits", *flags, "--budget", budget]),
     }
     pretrained.write_card(out / "digits.json", card)
     print(f"weights and card in {out}: {training.step} steps, {training.seconds:.0f} s")

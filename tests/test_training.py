@@ -366,6 +366,7 @@ def run(folder):
         print("saved", report.step, flush=True)
     files.write_tensors(os.path.join(folder, "weights.safetensors"), weights(run), {{}})
 
+next(iter(Training(tiny(), *pictures(), steps=1, batch_size=8)))  # torch imports some more at the first optimizer
 print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()

@@ -9,7 +9,7 @@ from diffusion_tutorial.checks.core import Exercise
 
 
 def draw_times(u: Float[Tensor, "batch"], T: int) -> Int[Tensor, "batch"]:
-    """t = 1 + floor(u T): each of 1..T equally often, for u even in [0, 1)."""
+    """t = 1 + floor(u T): each of 1..T equally often, for u even in [0, 1); training.draw_times with bias = 1."""
     return 1 + (u * T).floor().long()
 
 
