@@ -80,7 +80,7 @@ Exercise(
     answer=strength_of_sum,
     cases=[([0.3, 0.4],), ([0.1] * 9,), ([0.5, 1.2, 0.2],), ([0.7],)],
     mistakes={
-        "You added the sigmas. Independent fuzz half cancels: its variances add, and sigma is the root of the total.": sum,
+        "You added the sigmas. Independent fuzz partly cancels: its variances add, and sigma is the root of the total.": sum,
         "That is the variance of the sum. The strength is its root.": lambda sigmas: sum(s**2 for s in sigmas),
         "You took the root of the sum of sigmas. Square each sigma first.": lambda sigmas: math.sqrt(sum(sigmas)),
         "You averaged. Adding fuzz never makes it weaker than its strongest part.": lambda sigmas: (

@@ -8,11 +8,6 @@ from diffusion_tutorial import forward, predictions, schedules, training
 from diffusion_tutorial.checks.core import Exercise
 
 
-def draw_times(u: Float[Tensor, "batch"], T: int) -> Int[Tensor, "batch"]:
-    """t = 1 + floor(u T): each of 1..T equally often, for u even in [0, 1); training.draw_times with bias = 1."""
-    return 1 + (u * T).floor().long()
-
-
 def time_waves(t: Int[Tensor, "batch"], dim: int) -> Float[Tensor, "batch dim"]:
     """[sin(t f_0), sin(t f_1), ..., cos(t f_0), cos(t f_1), ...], f_i = 10000^(-2 i / dim): one row a picture."""
     freq = 10_000.0 ** (-torch.arange(dim // 2) / (dim // 2))
@@ -141,7 +136,7 @@ _U = torch.tensor([0.0, 0.1, 0.26, 0.5, 0.74, 0.9, 0.9999])
 
 Exercise(
     "draw_times",
-    answer=draw_times,
+    answer=training.draw_times,
     cases=[(_U, 10), (_U, 1000), (torch.tensor([0.999, 0.3, 0.0]), 4)],
     mistakes={
         "You draw from 0 to T - 1. At t = 0 there is no noise to guess, and t = T, where every drawing begins, is never "
