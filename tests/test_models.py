@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 
 from diffusion_tutorial.models.classifier import Classifier
-from diffusion_tutorial.models.unet import UNet
+from diffusion_tutorial.models.unet import Attention, UNet
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.schedules import cosine
 
@@ -48,7 +50,7 @@ def test_time_and_label_and_every_pixel_matter(net, generator):
         assert (net(x, t, torch.tensor([label])) - out).abs().max() > 1e-3
     corner = x.clone()
     corner[0, 0, 0, 0] += 5
-    assert (net(corner, t, cond) - out)[0, 0, 27, 27].abs() > 1e-7  # attention carries it across the picture
+    assert (net(corner, t, cond) - out)[0, 0, 27, 27].abs() > 1e-7  # far away too
 
 
 def test_pictures_of_a_batch_do_not_see_each_other(net, generator):
@@ -108,3 +110,18 @@ def test_the_classifier_gives_logits_from_its_features(generator):
     again = Classifier(**judge.config)
     again.load_state_dict(judge.state_dict())
     assert torch.equal(again.eval()(x), logits)
+
+
+def test_attention_is_the_equation(generator):
+    """x + W softmax(q k^T / sqrt(d)) v, head by head, place by place (Vaswani et al. 2017, eq. 1)."""
+    block = lively(Attention(16, heads=2))
+    x = torch.randn(3, 16, 2, 3, generator=generator)
+    q, k, v = block.qkv(block.norm(x)).flatten(2).chunk(3, dim=1)  # (3, 16, 6) each: features, places
+    mixed = []
+    for head in range(2):
+        qh, kh, vh = (y[:, 8 * head : 8 * head + 8] for y in (q, k, v))
+        share = torch.softmax(torch.einsum("bdi,bdj->bij", qh, kh) / math.sqrt(8), dim=2)  # place i looks at every j
+        mixed.append(torch.einsum("bij,bdj->bdi", share, vh))
+    expected = x + block.out(torch.cat(mixed, 1).view_as(x))
+    torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-4)
+    assert (block(x) - x).abs().max() > 0.01
