@@ -64,10 +64,8 @@ def rendered(figure: Figure, dpi: int, tight: bool) -> Image.Image:
     canvas = io.BytesIO()
     with warnings.catch_warnings():  # on a busy machine matplotlib warns that it takes its time to place a legend
         warnings.filterwarnings("ignore", message="Creating legend")
-        if (
-            figure.get_layout_engine()
-        ):  # find the layout once: a second search would begin where this one ends, and move
-            figure.draw_without_rendering()
+        if figure.get_layout_engine():
+            figure.draw_without_rendering()  # find the layout once: a second search begins where this one ends, and moves
             figure.set_layout_engine("none")
         figure.savefig(canvas, format="png", dpi=dpi, bbox_inches="tight" if tight else None)
     return Image.open(canvas)

@@ -10,6 +10,11 @@ def digits_of(date: datetime.date) -> list[int]:
     return [int(character) for character in date.strftime("%d%m%Y")]
 
 
+def labels_in_turn(n: int) -> list[int]:
+    """0, 1, ... 9, 0, 1, ...: n labels."""
+    return [i % 10 for i in range(n)]
+
+
 def seeds_that_differ() -> tuple[int, int]:
     """Any two different whole numbers."""
     return 7, 8
@@ -20,8 +25,11 @@ class _TwoSeeds(Exercise):
 
     def _same(self, got: list, expected: list) -> bool:
         def kind(value: object) -> str:
-            two = isinstance(value, tuple | list) and len(value) == 2 and all(type(x) is int for x in value)
-            return "other" if not two else "same" if value[0] == value[1] else "differ"
+            if not isinstance(value, tuple | list) or len(value) != 2:
+                return "one" if type(value) is int else "other"
+            if not all(type(x) is int for x in value):
+                return "not whole"
+            return "same" if value[0] == value[1] else "differ"
 
         return kind(got[0]) == kind(expected[0]) != "other"
 
@@ -30,7 +38,11 @@ seeds = _TwoSeeds(
     "seeds_that_differ",
     answer=seeds_that_differ,
     cases=[()],
-    mistakes={"Both seeds are the same, and the same seed gives the same picture.": lambda: (7, 7)},
+    mistakes={
+        "Both seeds are the same, and the same seed gives the same picture.": lambda: (7, 7),
+        "That is one seed; two pictures need two, with a comma between them.": lambda: 7,
+        "A seed is a whole number: 7, not 7.5 and not '7'.": lambda: (7.5, 8.5),
+    },
     hint="Return two whole numbers with a comma between them.",
 )
 
@@ -50,4 +62,17 @@ dates = Exercise(
         ],
     },
     hint="date.strftime('%d%m%Y') is a text of eight characters to go through.",
+)
+
+turns = Exercise(
+    "labels_in_turn",
+    answer=labels_in_turn,
+    cases=[(12,), (3,), (25,)],
+    mistakes={
+        "It runs on to 10, 11, 12: there are ten digits, 0 to 9, and after 9 comes 0 again.": lambda n: list(range(n)),
+        "It starts at 1: the first digit is 0.": lambda n: [(i + 1) % 10 for i in range(n)],
+        "It counts to 8 and starts again; 9 is a digit too.": lambda n: [i % 9 for i in range(n)],
+        "There are always ten labels, whatever n is.": lambda n: list(range(10)),
+    },
+    hint="What is left of i when the tens are taken away?",
 )
