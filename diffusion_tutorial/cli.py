@@ -22,6 +22,8 @@ SAMPLE_EXAMPLES = """examples:
   diffusion-tutorial sample digits --out digits.png
       a page of 100 digits, ten of each, from the weights that come along
   diffusion-tutorial sample digits --labels 2,4,1,2 --n 4 --steps 50 --seed 7 --out date.png
+  diffusion-tutorial sample digits --sampler dpm++ --steps 15 --w 2 --out quick.png
+      a second-order sampler needs few steps; guidance asks for clearer labels
   diffusion-tutorial sample digits --weights runs/digits/digits.safetensors --n 1000 --steps 100 --out mine.npz
       the arrays images, uint8 N x 28 x 28, and labels, int64 N (-1 where none was asked for)
 """
@@ -75,15 +77,24 @@ def parser() -> argparse.ArgumentParser:
     )
     sample.add_argument("--n", type=int, default=100, help="how many pictures (100)")
     sample.add_argument("--labels", default="balanced", help="0,1,2,... repeated in turn; balanced (default); none")
-    sample.add_argument("--sampler", default="ddpm", metavar="NAME", help="ddpm (ancestral)")
-    sample.add_argument("--steps", type=int, default=1000, help="how many of the 1000 times to visit, evenly spaced")
-    sample.add_argument("--seed", type=int, default=0)
+    _sampling(sample)
     sample.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png page or an .npz of arrays")
     sample.set_defaults(run=_sample)
 
     doctor = commands.add_parser("doctor", help="what this machine has, what will be slow, what to do")
     doctor.set_defaults(run=_doctor)
     return top
+
+
+def _sampling(command: argparse.ArgumentParser) -> None:
+    """The options that say how to walk from static to a picture."""
+    command.add_argument("--sampler", default="ddpm", metavar="NAME", help="ddpm (default), ddim, dpm++ or heun")
+    command.add_argument("--steps", type=int, metavar="N", help="steps from t = 1000 to 0 (ddpm 1000, the others 20)")
+    command.add_argument(
+        "--spacing", default="trailing", help="of the steps: trailing, linspace, leading, logsnr, karras"
+    )
+    command.add_argument("--w", type=float, default=1.0, help="guidance scale: 1 is none, 2 to 4 obeys the label more")
+    command.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -116,21 +127,32 @@ def _sample(options: argparse.Namespace) -> int:
         raise UserError(f"--out: expected a name that ends in .png or .npz, got {options.out}")
     if options.out.is_dir():
         raise UserError(f"--out: expected a file, but {options.out} is a folder")
-    if not 1 <= options.steps <= 1000:
-        raise UserError(f"--steps: expected 1 to 1000, got {options.steps}")
+    from diffusion_tutorial import pretrained, recipes
 
-    from diffusion_tutorial import pretrained, recipes, samplers
-
-    if options.sampler not in samplers.STEPS:
-        raise UserError(f"--sampler: expected one of {', '.join(samplers.STEPS)}, got {options.sampler}")
+    walk = _walk(options)
     model = pretrained.read(options.weights) if options.weights else pretrained.load("digits")
     if not hasattr(model, "alpha_bar"):
         raise UserError(f"--weights: {options.weights} holds a classifier, expected a denoiser")
-    step = samplers.STEPS[options.sampler]
-    drawn = recipes.draw_digits(model, labels, options.steps, options.seed, step)
+    drawn = recipes.draw_digits(model, labels, seed=options.seed, **walk)
     recipes.write_digits(options.out, drawn, labels)
     print(f"{options.n} digits in {options.out}")
     return 0
+
+
+def _walk(options: argparse.Namespace) -> dict:
+    """The options of `_sampling`, checked, as arguments of recipes.draw_digits."""
+    from diffusion_tutorial import samplers
+
+    steps = options.steps if options.steps is not None else 1000 if options.sampler == "ddpm" else 20
+    if not 1 <= steps <= 1000:
+        raise UserError(f"--steps: expected 1 to 1000, got {steps}")
+    if options.sampler not in samplers.STEPS:
+        raise UserError(f"--sampler: expected one of {', '.join(samplers.STEPS)}, got {options.sampler}")
+    if options.spacing not in samplers.SPACINGS:
+        raise UserError(f"--spacing: expected one of {', '.join(samplers.SPACINGS)}, got {options.spacing}")
+    if not abs(options.w) <= 100:
+        raise UserError(f"--w: expected a guidance scale from -100 to 100, got {options.w}")
+    return {"sampler": options.sampler, "steps": steps, "spacing": options.spacing, "w": options.w}
 
 
 def _doctor(options: argparse.Namespace) -> int:

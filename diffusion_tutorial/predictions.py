@@ -82,3 +82,7 @@ class Denoiser(nn.Module):
         check_t(t, x_t, len(self.alpha_bar) - 1)
         out = self.net(x_t, t, cond).float()
         return out if self.output == "eps" else eps_from_v(x_t, out, t, self.alpha_bar)
+
+    def null_like(self, cond: Tensor) -> Tensor:
+        """What stands for "any picture" in the shape of `cond`: the null condition that the network was trained with."""
+        return self.net.null_like(cond)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from diffusion_tutorial import files, metrics, pretrained, samplers, schedules
 from diffusion_tutorial.data import digits
+from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.classifier import Classifier
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
@@ -129,21 +130,29 @@ def _quality(model: Denoiser, n: int, steps: int = 50) -> dict:
 
 
 def draw_digits(
-    model: Denoiser, labels: list[int], steps: int, seed: int, step: Callable = samplers.ddpm_step, batch: int = 250
+    model: Denoiser,
+    labels: list[int],
+    steps: int,
+    seed: int,
+    sampler: str = "ddpm",
+    spacing: str = "trailing",
+    w: float = 1.0,
+    batch: int = 250,
 ) -> Float[Tensor, "n 1 28 28"]:
     """A digit in [-1, 1] for each label (-1: any), under a progress bar; the same for the same arguments."""
     model = model.to(device())
+    denoiser = guide(model, w)
     generator = torch.Generator().manual_seed(seed)
     cond = torch.tensor(labels)
     cond = cond.masked_fill(cond < 0, model.net.labels).to(device())
+    times = samplers.times(steps, spacing=spacing, alpha_bar=model.alpha_bar.cpu())
+    total = steps * -(-len(labels) // batch)
     drawn = []
-    with tqdm(
-        total=steps * -(-len(labels) // batch), desc="drawing", unit="step", file=sys.stderr, leave=False
-    ) as show:
+    with tqdm(total=total, desc="drawing", unit="step", file=sys.stderr, leave=False) as show:
         for part in cond.split(batch):
             x_T = torch.randn(len(part), 1, 28, 28, generator=generator).to(device())
-            times = samplers.times(steps)
-            for state in samplers.sample(model, x_T, times, model.alpha_bar, part, step, generator):
+            step = samplers.STEPS[sampler]
+            for state in samplers.sample(denoiser, x_T, times, model.alpha_bar, part, step, generator):
                 show.update(state.t < times[0])
             drawn.append(state.x.cpu())
     return torch.cat(drawn)

@@ -1,9 +1,11 @@
-"""Samplers: from static to a picture. The ancestral step is derived in lesson 06.
+"""Samplers: from static to a picture. The ancestral step is derived in lesson 06, the others in lesson 07.
 
 A sampler is one small step, `step(x_t, eps_hat, t, s, alpha_bar, noise) -> (x_s, x0_hat)`; `sample` is the one loop
-that drives it along a decreasing list of times and lets you watch.
+that drives it along a decreasing list of times and lets you watch. A step that looks ahead has one parameter more,
+`denoise`, by which it asks for eps_hat elsewhere; a step that looks back is a class, whose objects remember.
 """
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -13,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from diffusion_tutorial.forward import q_posterior
-from diffusion_tutorial.predictions import x0_from_eps
-from diffusion_tutorial.schedules import check
+from diffusion_tutorial.predictions import eps_from_x0, x0_from_eps
+from diffusion_tutorial.schedules import at, check, snr
 
 
 class State(NamedTuple):
@@ -26,11 +28,44 @@ class State(NamedTuple):
     eps_hat: Tensor | None = None
 
 
-def times(n: int, T: int = 1000) -> list[int]:
-    """n + 1 evenly spaced times from T down to 0, so n steps; n = T takes every step. 1 <= n <= T."""
+SPACINGS = ("trailing", "linspace", "leading", "logsnr", "karras")
+
+
+def times(
+    n: int, T: int = 1000, spacing: str = "trailing", alpha_bar: Float[Tensor, "times"] | None = None
+) -> list[int]:
+    """n + 1 whole times that fall to 0, so n steps; n = T takes every step. 1 <= n <= T.
+
+    trailing  evenly from T down to 0                             (these three: Lin et al. 2023, table 2)
+    linspace  evenly from T down to 1, then 0
+    leading   evenly upwards from 1, then 0 at the end: with few steps it starts far below T, with too little noise
+    logsnr    evenly in log(alpha_bar_t / (1 - alpha_bar_t)) from T down to 1, then 0  (Lu et al. 2022, section 4)
+    karras    evenly in sigma^(1/7), sigma^2 = (1 - alpha_bar_t) / alpha_bar_t, likewise  (Karras et al. 2022, eq. 5)
+
+    The last two need `alpha_bar`, the first entry of which belongs to t = 0. Times that round to the same number are
+    moved apart.
+    """
     if not 1 <= n <= T:
         raise ValueError(f"expected between 1 and {T} steps, got {n}")
-    return torch.linspace(T, 0, n + 1, dtype=torch.float64).round().int().tolist()
+    share = torch.linspace(1, 0, n + 1, dtype=torch.float64)
+    if spacing == "trailing":
+        return (T * share).round().int().tolist()
+    if spacing == "linspace":
+        chosen = torch.linspace(T, 1, n, dtype=torch.float64).round().int().tolist()
+    elif spacing == "leading":
+        chosen = [1 + i * (T // n) for i in reversed(range(n))]
+    elif spacing in ("logsnr", "karras"):
+        if alpha_bar is None or len(check(alpha_bar)) != T + 1:
+            raise ValueError(f'spacing "{spacing}" needs alpha_bar with {T + 1} entries, one for every t from 0 to {T}')
+        ratio = snr(alpha_bar[1:].double().clamp(min=1e-12))  # at t = 1..T
+        scale = ratio.log() if spacing == "logsnr" else -(ratio ** (-0.5 / 7))
+        wanted = scale[-1] + (scale[0] - scale[-1]) * torch.linspace(0, 1, n, dtype=torch.float64)
+        chosen = (1 + (scale - wanted[:, None]).abs().argmin(1)).tolist()
+    else:
+        raise ValueError(f"expected a spacing from {', '.join(SPACINGS)}, got {spacing}")
+    for i in range(1, n):
+        chosen[i] = min(chosen[i], chosen[i - 1] - 1)
+    return [max(t, n - i) for i, t in enumerate(chosen)] + [0]
 
 
 def ddpm_step(
@@ -55,7 +90,94 @@ def ddpm_step(
     return mean + torch.sqrt(var) * noise, x0_hat
 
 
-STEPS = {"ddpm": ddpm_step}  # by the names of the command line
+def ddim_step(
+    x_t: Float[Tensor, "batch ..."],
+    eps_hat: Float[Tensor, "batch ..."],
+    t: Int[Tensor, "batch"],
+    s: Int[Tensor, "batch"],
+    alpha_bar: Float[Tensor, "times"],
+    noise: Float[Tensor, "batch ..."],
+    eta: float = 0.0,
+    clip: float | None = 1.0,
+) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]:
+    """x_s = sqrt(alpha_bar_s) x0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma noise  (Song et al. 2020, eq. 12)
+    sigma = eta sqrt((1 - alpha_bar_s) / (1 - alpha_bar_t)) sqrt(1 - alpha_bar_t / alpha_bar_s)             (eq. 16)
+
+    eta = 0 is deterministic: the same static gives the same picture. eta = 1 is the ancestral step. Where x0_hat is cut
+    to [-clip, clip], eps_hat is found anew from it, so that the two go on saying the same thing about x_t.
+    Returns x_s and x0_hat.
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"expected eta from 0 (deterministic) to 1 (ancestral), got {eta}")
+    a_t, a_s = at(alpha_bar, t, x_t), at(alpha_bar, s, x_t, noise)
+    x0_hat, eps_hat = _clipped(x_t, eps_hat, t, s, alpha_bar, clip)
+    sigma = eta * torch.sqrt((1 - a_s) / (1 - a_t) * (1 - a_t / a_s))
+    direction = torch.sqrt((1 - a_s - sigma**2).clamp(min=0))
+    return torch.sqrt(a_s) * x0_hat + direction * eps_hat + sigma * noise, x0_hat
+
+
+def heun_step(
+    x_t: Float[Tensor, "batch ..."],
+    eps_hat: Float[Tensor, "batch ..."],
+    t: Int[Tensor, "batch"],
+    s: Int[Tensor, "batch"],
+    alpha_bar: Float[Tensor, "times"],
+    noise: Float[Tensor, "batch ..."],
+    denoise: Callable[[Tensor, Tensor], Tensor],
+    clip: float | None = 1.0,
+) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]:
+    """The DDIM step with (eps_hat(x_t, t) + eps_hat(x_s, s)) / 2, x_s from a first try  (Karras et al. 2022, algorithm 1).
+
+    In x / sqrt(alpha_bar) over sigma = sqrt((1 - alpha_bar) / alpha_bar) the DDIM step is Euler's, and this is Heun's:
+    second order, two evaluations a step, one in the step to s = 0, where no noise is left to guess.
+    `denoise(x, t)` answers eps_hat; `sample` hands it over. Returns x_s and the x0_hat of the first look.
+    """
+    x_s, x0_hat = ddim_step(x_t, eps_hat, t, s, alpha_bar, noise, clip=clip)
+    if (s > 0).all():
+        _, eps_t = _clipped(x_t, eps_hat, t, s, alpha_bar, clip)
+        _, eps_s = _clipped(x_s, denoise(x_s, s), s, 0 * s, alpha_bar, clip)
+        x_s, _ = ddim_step(x_t, (eps_t + eps_s) / 2, t, s, alpha_bar, noise, clip=None)
+    return x_s, x0_hat
+
+
+class DPMSolverPP:
+    """DPM-Solver++(2M): second order with one evaluation a step, by looking back  (Lu et al. 2022, 2211.01095, algorithm 2).
+
+    x_s = sqrt((1 - alpha_bar_s) / (1 - alpha_bar_t)) x_t - sqrt(alpha_bar_s) (e^-h - 1) D
+    D   = x0_hat + (h / (2 h_last)) (x0_hat - x0_hat_last)
+
+    with h = lambda_s - lambda_t, lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)). The first step, which has nothing
+    to look back on, and the step to s = 0, where h is infinite, take D = x0_hat: there it is the DDIM step.
+    An object remembers its last step, so each walk needs one of its own; give `sample` the class and it makes one.
+    """
+
+    def __init__(self):
+        self.last = None  # (s, h, x0_hat) of the step before
+
+    def __call__(
+        self,
+        x_t: Float[Tensor, "batch ..."],
+        eps_hat: Float[Tensor, "batch ..."],
+        t: Int[Tensor, "batch"],
+        s: Int[Tensor, "batch"],
+        alpha_bar: Float[Tensor, "times"],
+        noise: Float[Tensor, "batch ..."],
+        clip: float | None = 1.0,
+    ) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]:
+        """One step from t to s; returns x_s and x0_hat, cut to [-clip, clip] before it is used."""
+        a_t, a_s = at(alpha_bar.double(), t, x_t.double()), at(alpha_bar.double(), s, x_t.double())
+        x0_hat, _ = _clipped(x_t, eps_hat, t, s, alpha_bar, clip)
+        h = (torch.log(a_s / (1 - a_s)) - torch.log(a_t / (1 - a_t))) / 2
+        D = x0_hat
+        if self.last is not None and torch.equal(self.last[0], t) and (s > 0).all():
+            _, h_last, x0_hat_last = self.last
+            D = x0_hat + (h / (2 * h_last)).to(x_t) * (x0_hat - x0_hat_last)
+        self.last = s, h, x0_hat
+        keep, towards = torch.sqrt((1 - a_s) / (1 - a_t)).to(x_t), -(torch.sqrt(a_s) * torch.expm1(-h)).to(x_t)
+        return keep * x_t + towards * D, x0_hat
+
+
+STEPS = {"ddpm": ddpm_step, "ddim": ddim_step, "dpm++": DPMSolverPP, "heun": heun_step}  # by the command line's names
 
 
 def sample(
@@ -69,7 +191,8 @@ def sample(
 ) -> Iterator[State]:
     """Walk x from times[0] to times[-1], yielding the State before the first step and after each one.
 
-    `generator` makes the fresh noise of every step (on the CPU, so that a seed means the same on any machine).
+    `step` is one of STEPS or one of your own. `generator` makes the fresh noise of every step (on the CPU, so that a
+    seed means the same on any machine).
     >>> for state in sample(model, x_T, times(50), model.alpha_bar): ...
     >>> digits = state.x
     """
@@ -78,14 +201,20 @@ def sample(
         raise ValueError(f"expected times that fall from at most {T} to at least 0, got {times}")
     if cond is not None and len(cond) != len(x_T):
         raise ValueError(f"expected a condition for each of the {len(x_T)} pictures, got {len(cond)}")
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        return _finite(denoiser(x, t, cond), f"the denoiser's answer at t = {t[0]}")
+
+    step = step() if isinstance(step, type) else step
+    ahead = {"denoise": denoise} if "denoise" in inspect.signature(step).parameters else {}
     x = _finite(x_T, "x_T")
     yield State(times[0], x)
     for t, s in zip(times, times[1:]):
         t_batch, s_batch = (torch.full((len(x),), time, device=x.device) for time in (t, s))
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
         with torch.no_grad():
-            eps_hat = _finite(denoiser(x, t_batch, cond), f"the denoiser's answer at t = {t}")
-            x, x0_hat = step(x, eps_hat, t_batch, s_batch, alpha_bar, noise)
+            eps_hat = denoise(x, t_batch)
+            x, x0_hat = step(x, eps_hat, t_batch, s_batch, alpha_bar, noise, **ahead)
         yield State(s, x, x0_hat, eps_hat)
 
 
@@ -99,3 +228,16 @@ def _finite(x: Tensor, name: str) -> Tensor:
     if not x.isfinite().all():
         raise ValueError(f"expected finite numbers, but {name} holds NaN or infinity")
     return x
+
+
+def _clipped(
+    x_t: Tensor, eps_hat: Tensor, t: Tensor, s: Tensor, alpha_bar: Tensor, clip: float | None
+) -> tuple[Tensor, Tensor]:
+    """x0_hat, cut to [-clip, clip], and the eps_hat that goes with it, for a step from t back to s."""
+    if (s >= t).any():
+        raise ValueError(f"expected s < t, got s = {s.tolist()} and t = {t.tolist()}")
+    x0_hat = x0_from_eps(x_t, eps_hat, t, alpha_bar)
+    if clip is None:
+        return x0_hat, eps_hat
+    x0_hat = x0_hat.clamp(-clip, clip)
+    return x0_hat, eps_from_x0(x_t, x0_hat, t, alpha_bar)

@@ -198,7 +198,7 @@ class TestCode:
 ORDER = [
     {"markov", "schedules", "forward", "exact", "predictions"},
     {"data", "models", "files", "pretrained"},
-    {"training", "samplers", "metrics"},
+    {"training", "samplers", "guidance", "metrics"},
     {"plotting"},
     {"widgets"},
     {"checks"},

@@ -55,6 +55,9 @@ class UNet(nn.Module):
         h = self.up(torch.cat([h, skip], dim=1), emb)
         return F.pixel_shuffle(self.out(h), 2)
 
+    def null_like(self, cond: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
+        return torch.full_like(cond, self.labels)
+
     def _check_labels(self, cond: Tensor, t: Int[Tensor, "batch"]) -> None:
         if cond.shape != t.shape or cond.is_floating_point():
             raise ValueError(
