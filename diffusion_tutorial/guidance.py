@@ -41,10 +41,21 @@ def guide(
         acts = (first <= t) & (t <= last)
         if cond is None or w == 1 or not acts.any():
             return denoiser(x_t, t, cond)
-        away = denoiser.null_like(cond) if negative is None else negative.to(cond).expand_as(cond)
+        away = denoiser.null_like(cond) if negative is None else _for_each(negative, cond)
         both = denoiser(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([cond, away]))
         eps_cond, eps_uncond = both.chunk(2)
-        scale = torch.where(acts, w, 1.0).to(x_t).view(-1, *[1] * (x_t.ndim - 1))
-        return eps_uncond + scale * (eps_cond - eps_uncond)
+        acts = acts.view(-1, *[1] * (x_t.ndim - 1))
+        return torch.where(acts, eps_uncond + w * (eps_cond - eps_uncond), eps_cond)
 
     return guided
+
+
+def _for_each(negative: Tensor, cond: Tensor) -> Tensor:
+    """The negative conditions in the shape of `cond`: one for each picture as they are, one for all repeated."""
+    one = cond.shape[1:]
+    if negative.shape not in (cond.shape, one, (1, *one)):
+        raise ValueError(
+            f"expected negative conditions of shape {tuple(cond.shape)}, one for each picture, or {tuple(one)}, one for "
+            f"all; got {tuple(negative.shape)}"
+        )
+    return negative.to(cond).expand_as(cond)

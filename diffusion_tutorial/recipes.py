@@ -23,9 +23,18 @@ from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.classifier import Classifier
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.training import Training
+from diffusion_tutorial.training import Training, bfloat16_pays
 
-SETTINGS = ("data", "width", "predict", "batch", "lr", "t_bias", "seed")  # what a run is made of, besides its budget
+SETTINGS = (
+    "data",
+    "width",
+    "predict",
+    "batch",
+    "lr",
+    "t_bias",
+    "seed",
+    "precision",
+)  # what a run is made of, besides its budget
 SAVE_EVERY = 30.0  # seconds between checkpoints
 
 
@@ -55,6 +64,9 @@ def train_digits(
     settings: a value for each of SETTINGS; a resumed run must have the settings that it was started with.
     """
     checkpoint = out / "checkpoint.safetensors"
+    if settings["precision"] == "auto":
+        pays = bfloat16_pays(torch.device(device()))
+        settings = settings | {"precision": "bfloat16" if pays else "float32"}
     if resume:
         started = files.read_tensors(checkpoint)[1].get("settings")
         if started != settings:
@@ -62,6 +74,7 @@ def train_digits(
     images, labels, data = digits.load_or_sample(settings["data"])
     model = new_denoiser(settings["width"], settings["predict"], settings["seed"]).to(device())
     recipe = dict(batch_size=settings["batch"], lr=settings["lr"], t_bias=settings["t_bias"], seed=settings["seed"])
+    recipe["amp"] = settings["precision"] == "bfloat16"
     training = Training(model, images, labels, steps=steps, seconds=seconds, compile=compile, **recipe)
     if resume:
         training.resume(checkpoint)

@@ -130,6 +130,8 @@ def heun_step(
 
     In x / sqrt(alpha_bar) over sigma = sqrt((1 - alpha_bar) / alpha_bar) the DDIM step is Euler's, and this is Heun's:
     second order, two evaluations a step, one in the step to s = 0, where no noise is left to guess.
+    It takes sigma for nearly straight over a step: where alpha_bar_T is tiny (the cosine schedule), evenly spaced times
+    let sigma fall a thousandfold in the first step, and the picture suffers; take the spacing "logsnr" or "karras".
     `denoise(x, t)` answers eps_hat; `sample` hands it over. Returns x_s and the x0_hat of the first look.
     """
     x_s, x0_hat = ddim_step(x_t, eps_hat, t, s, alpha_bar, noise, clip=clip)

@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion_tutorial import cli, files, pretrained
+from diffusion_tutorial import cli, files, pretrained, recipes
+from diffusion_tutorial.data import digits
+from diffusion_tutorial.guidance import guide
+from diffusion_tutorial.samplers import SPACINGS, STEPS, draw, times
 
 TRAIN = ["train", "digits", "--width", "8", "--evaluate", "0", "--seed", "3"]
 
@@ -51,6 +54,88 @@ def test_sample_from_own_weights(tmp_path, suffix):
     assert (np.load(out)["images"] != first).any()
 
 
+@pytest.fixture(scope="module")
+def own_weights(tmp_path_factory):
+    """A small network with random weights, which says something different for each label."""
+    model, g = recipes.new_denoiser(width=8), torch.Generator().manual_seed(3)
+    for p in model.parameters():
+        p.data += 0.1 * torch.randn(p.shape, generator=g)
+    path = tmp_path_factory.mktemp("weights") / "own.safetensors"
+    pretrained.write(path, model)
+    return path
+
+
+@pytest.fixture
+def sampled(own_weights, tmp_path, monkeypatch):
+    """The pictures that `sample digits --n 3 ...` writes."""
+    monkeypatch.setattr(recipes, "device", lambda: "cpu")
+
+    def run(*options, labels="3,1,4"):
+        arguments = ["sample", "digits", "--weights", own_weights, "--n", 3, "--labels", labels, *options]
+        assert cli.main([*map(str, arguments), "--out", str(tmp_path / "out.npz")]) == 0
+        with np.load(tmp_path / "out.npz") as arrays:
+            return arrays["images"].astype(int)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "spacing", "w"),
+    [
+        ("ddpm", 3, "leading", 1.0),
+        ("ddim", 3, "linspace", 3.0),
+        ("dpm++", 4, "logsnr", 2.0),
+        ("heun", 3, "karras", 0.0),
+    ],
+)
+def test_the_sampling_options_say_how_to_walk(name, steps, spacing, w, sampled, own_weights):
+    drawn = sampled("--sampler", name, "--steps", steps, "--spacing", spacing, "--w", w, "--seed", 5)
+    model, g = pretrained.read(own_weights), torch.Generator().manual_seed(5)
+    x_T, chosen = torch.randn(3, 1, 28, 28, generator=g), times(steps, 1000, spacing, model.alpha_bar)
+    options = dict(cond=torch.tensor([3, 1, 4]), step=STEPS[name], generator=g)
+    expected = digits.to_pixels(draw(guide(model, w), x_T, chosen, model.alpha_bar, **options))
+    assert abs(drawn - expected.numpy().astype(int)).max() <= 1
+
+
+def test_each_sampling_option_changes_the_picture(sampled):
+    plain = sampled("--sampler", "ddim", "--steps", 4)
+    assert (plain == sampled("--sampler", "ddim", "--steps", 4, "--spacing", "trailing", "--w", 1)).all()
+    for options in (
+        ("--sampler", "ddpm", "--steps", 4),
+        ("--sampler", "dpm++", "--steps", 4),
+        ("--sampler", "heun", "--steps", 4),
+        ("--sampler", "ddim", "--steps", 5),
+        ("--sampler", "ddim", "--steps", 4, "--spacing", "karras"),
+        ("--sampler", "ddim", "--steps", 4, "--w", 2),
+    ):
+        assert abs(plain - sampled(*options)).max() > 5, options
+
+
+def test_without_a_label_there_is_nothing_to_guide_towards(sampled):
+    plain, guided = (sampled("--sampler", "ddim", "--steps", 3, "--w", w, labels="none") for w in (1, 4))
+    assert abs(plain - guided).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "walk"),
+    [
+        ([], {"sampler": "ddpm", "steps": 1000, "spacing": "trailing", "w": 1.0}),
+        (["--sampler", "ddim"], {"sampler": "ddim", "steps": 20, "spacing": "trailing", "w": 1.0}),
+        (["--sampler", "dpm++"], {"sampler": "dpm++", "steps": 20, "spacing": "trailing", "w": 1.0}),
+        (["--sampler", "heun", "--w", "-2"], {"sampler": "heun", "steps": 20, "spacing": "karras", "w": -2.0}),
+        (["--steps", "7", "--spacing", "karras"], {"sampler": "ddpm", "steps": 7, "spacing": "karras", "w": 1.0}),
+    ],
+)
+def test_what_is_not_said_has_a_default(options, walk, own_weights, tmp_path, monkeypatch):
+    said = {}
+    monkeypatch.setattr(
+        recipes, "draw_digits", lambda model, labels, **options: said.update(options) or torch.zeros(3, 1, 28, 28)
+    )
+    out = ["--weights", str(own_weights), "--n", "3", "--out", str(tmp_path / "x.png")]
+    assert cli.main(["sample", "digits", *out, *options]) == 0
+    assert said == {**walk, "seed": 0}
+
+
 def test_labels_can_be_balanced_or_none(tmp_path):
     assert cli._labels("balanced", 12) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert cli._labels("none", 2) == [-1, -1]
@@ -69,7 +154,18 @@ def test_labels_can_be_balanced_or_none(tmp_path):
         (["sample", "digits", "--out", "x.png", "--labels", "0,11"], "got 0,11"),
         (["sample", "digits", "--out", "x.png", "--labels", "a"], "--labels"),
         (["sample", "digits", "--out", "x.png", "--steps", "1001"], "1 to 1000"),
-        (["sample", "digits", "--out", "x.png", "--sampler", "magic"], "one of ddpm"),
+        (["sample", "digits", "--out", "x.png", "--steps", "0"], "1 to 1000, got 0"),
+        (["sample", "digits", "--out", "x.png", "--sampler", "ddim", "--steps", "-1"], "1 to 1000, got -1"),
+        (["sample", "digits", "--out", "x.png", "--sampler", "magic"], "one of ddpm, ddim, dpm++, heun, got magic"),
+        (
+            ["sample", "digits", "--out", "x.png", "--spacing", "even"],
+            "one of trailing, linspace, leading, logsnr, karras",
+        ),
+        (
+            ["sample", "digits", "--out", "x.png", "--w", "nan"],
+            "--w: expected a guidance scale from -100 to 100, got nan",
+        ),
+        (["sample", "digits", "--out", "x.png", "--w", "-100.5"], "got -100.5"),
         (["sample", "digits", "--out", "x.png", "--weights", "missing.safetensors"], "no file missing.safetensors"),
     ],
 )
@@ -98,6 +194,7 @@ def test_resume_refuses_other_settings(tmp_path, capsys):
 def test_help_shows_examples_and_unknown_words_end_with_code_2():
     shown = subprocess.run(command("sample", "--help"), capture_output=True, text=True)
     assert shown.returncode == 0 and "examples:" in shown.stdout
+    assert all(name in shown.stdout for name in (*STEPS, *SPACINGS, "--w W", "--steps N"))
     wrong = subprocess.run(command("paint"), capture_output=True, text=True)
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
 

@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 import torch
-from scipy.stats import binomtest, norm
+from scipy.linalg import sqrtm
+from scipy.stats import binom, binomtest, norm
 from torch import nn
 
 from diffusion_tutorial import metrics
@@ -81,6 +85,128 @@ def test_nearest_equals_the_definition_written_out(generator):
     assert torch.equal(found, places[:, :4])
     black, white = -torch.ones(1, 1, 28, 28), torch.ones(1, 1, 28, 28)
     assert metrics.nearest(black, white)[0].item() == pytest.approx(2)
+
+
+def test_nearest_is_the_same_batch_by_batch(generator):
+    images, among = torch.randn(7, 1, 4, 4, generator=generator), torch.randn(9, 1, 4, 4, generator=generator)
+    whole, parts = metrics.nearest(images, among, 2), metrics.nearest(images, among, 2, batch=3)
+    torch.testing.assert_close(whole[0], parts[0])
+    assert torch.equal(whole[1], parts[1])
+
+
+def test_frechet_equals_the_equation_by_scipy(generator):
+    x = torch.randn(300, 6, generator=generator) @ torch.randn(6, 6, generator=generator) + 1
+    y = torch.randn(500, 6, generator=generator)
+    C_1, C_2 = torch.cov(x.T.double()).numpy(), torch.cov(y.T.double()).numpy()
+    mu = (x.double().mean(0) - y.double().mean(0)).numpy()
+    expected = mu @ mu + (C_1 + C_2 - 2 * sqrtm(C_1 @ C_2).real).trace()
+    assert metrics.frechet(x, y) == pytest.approx(expected, rel=1e-9)
+    assert metrics.frechet(x, x) == pytest.approx(0, abs=1e-6)
+
+
+def test_frechet_of_known_gaussians(generator):
+    x, y = torch.randn(2, 200_000, 3, generator=generator)
+    scale, shift = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([1.0, 0.0, -2.0])
+    expected = (1 + 4) + ((scale - 1) ** 2).sum().item()  # |mu|^2 + sum (sigma_1 - sigma_2)^2
+    assert metrics.frechet(x * scale + shift, y) == pytest.approx(expected, rel=0.02)
+    small = [metrics.frechet(x[i * 50 : (i + 1) * 50], y) for i in range(20)]
+    assert min(small) > metrics.frechet(x, y)  # a small sample looks worse than it is
+
+
+def test_features_turn_pictures_into_vectors(generator):
+    images, reference = torch.randn(2, 600, 1, 2, 2, generator=generator)
+
+    def flat(x):
+        assert len(x) <= 500
+        return x.flatten(1)
+
+    assert metrics.frechet(images, reference, flat) == metrics.frechet(images.flatten(1), reference.flatten(1))
+    both = metrics.precision_recall(images, reference, flat)
+    assert both == metrics.precision_recall(images.flatten(1), reference.flatten(1))
+
+
+def test_precision_and_recall_equal_the_definition_written_out(generator):
+    x, r = torch.randn(30, 4, generator=generator), 0.8 * torch.randn(40, 4, generator=generator) + 0.3
+
+    def by_hand(points, centres):
+        inside = 0
+        for p in points:
+            for c in centres:
+                reach = sorted((c - other).norm().item() for other in centres)[2]  # [0] is itself
+                if (p - c).norm().item() <= reach:
+                    inside += 1
+                    break
+        return inside / len(points)
+
+    assert metrics.precision_recall(x, r, k=2) == pytest.approx((by_hand(x, r), by_hand(r, x)))
+    reach = metrics.radius(r, k=2, batch=7)
+    assert torch.equal(metrics.covered(x, r, reach, batch=7), metrics.covered(x, r, metrics.radius(r, k=2)))
+
+
+def test_dropped_modes_cost_recall_and_noise_costs_precision(generator):
+    centres = 10 * torch.randn(5, 8, generator=generator)
+    modes = torch.arange(1000) % 5
+    real, good = (centres[modes] + torch.randn(1000, 8, generator=generator) for _ in range(2))
+    dropped, noisy = good[modes < 2], good + 3 * torch.randn(1000, 8, generator=generator)
+    (p, r), (p_dropped, r_dropped), (p_noisy, _) = (metrics.precision_recall(x, real) for x in (good, dropped, noisy))
+    assert min(p, r) > 0.6
+    assert abs(p_dropped - p) < 0.1 and r_dropped < 0.5 * r
+    assert p_noisy < 0.3 * p
+
+
+def test_jackknife_of_a_mean_is_the_textbook_interval(generator):
+    x = torch.randn(400, generator=generator, dtype=torch.float64)
+    value, low, high = metrics.jackknife(lambda part: part.mean().item(), x, groups=400, t=1.96)
+    half = 1.96 * (x.std() / 20).item()
+    assert (value, low, high) == pytest.approx((x.mean().item(), value - half, value + half))
+
+
+def test_jackknife_covers_where_the_frechet_distance_falls(generator):
+    x, y = 1.2 * torch.randn(40, 200, 3, generator=generator), torch.randn(2000, 3, generator=generator)
+    intervals = [metrics.jackknife(lambda part: metrics.frechet(part, y), sample) for sample in x[:20]]
+    typical = sum(metrics.frechet(sample, y) for sample in x) / len(x)
+    assert sum(low <= typical <= high for _, low, high in intervals) >= 16
+
+
+def test_jackknife_groups_do_not_follow_labels_in_turn():
+    labels = torch.arange(200) % 10  # as `sample digits` orders them
+    seen = []
+    metrics.jackknife(lambda part: seen.append(len(part.unique())) or 0.0, labels.float())
+    assert seen == [10] * 21 and metrics.jackknife(lambda part: part.mean().item(), labels.float())[2] < 6
+
+
+@pytest.mark.parametrize("n", [1, 2, 20, 101, 1000])
+def test_median_and_its_interval_from_ranks(n, generator):
+    values = torch.randperm(n, generator=generator).double()  # a value is its own rank, from 0
+    middle, low, high = metrics.median(values)
+    assert middle == (n - 1) / 2 and 0 <= low <= middle <= high <= n - 1
+    if n >= 20:
+        assert 0.95 <= binom.cdf(high, n, 0.5) - binom.cdf(low, n, 0.5) < 0.99
+
+
+def test_torchmetrics_is_loaded_only_when_it_is_used():
+    script = "import sys; from diffusion_tutorial import metrics, cli; print('torchmetrics' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_bad_vectors(as_learner, generator):
+    x, images = torch.randn(30, 4, generator=generator), torch.randn(30, 1, 4, 4, generator=generator)
+    for measure in (metrics.frechet, metrics.precision_recall):
+        with pytest.raises(ValueError, match=r"one length on each side, got \(30, 1, 4, 4\).*say by `features`"):
+            measure(images, images)
+        with pytest.raises(ValueError, match=r"got \(30, 4\) and \(30, 3\)"):
+            measure(x, x[:, :3])
+        with pytest.raises(ValueError, match=r"at least two .* got \(1, 4\)"):
+            measure(x[:1], x)
+        with pytest.raises(ValueError, match="NaN or infinity"):
+            measure(x * torch.nan, x)
+    for k in (0, 30):
+        with pytest.raises(ValueError, match=f"k from 1 to 29, .* got {k}"):
+            metrics.radius(x, k)
+    with pytest.raises(ValueError, match="2 groups to the 3 pictures that there are, got 20"):
+        metrics.jackknife(lambda part: 0.0, x[:3])
+    with pytest.raises(ValueError, match="at least one value"):
+        metrics.median(x[:0, 0])
 
 
 def test_bad_input(as_learner):

@@ -22,10 +22,10 @@ def net() -> UNet:
     return lively(UNet(channels=1, width=16, labels=10))
 
 
-@pytest.mark.parametrize("channels, h, w", [(1, 28, 28), (1, 32, 32), (3, 8, 20), (2, 4, 4)])
-def test_the_answer_has_the_shape_of_the_question(channels, h, w, generator):
-    net = lively(UNet(channels=channels, width=8, labels=3))
-    x = torch.randn(2, channels, h, w, generator=generator)
+@pytest.mark.parametrize("channels, size", [(1, 28), (1, 32), (3, 8), (2, 4)])
+def test_the_answer_has_the_shape_of_the_question(channels, size, generator):
+    net = lively(UNet(channels, width=8, labels=3, size=size))
+    x = torch.randn(2, channels, size, size, generator=generator)
     out = net(x, torch.tensor([1, 1000]), torch.tensor([0, 2]))
     assert out.shape == x.shape and out.isfinite().all()
     assert Denoiser(net, cosine(), "v")(x, torch.tensor([1, 1000])).shape == x.shape
@@ -69,7 +69,7 @@ def test_its_configuration_makes_it_again(net, generator):
 
 
 def test_gradients_reach_every_weight(generator):
-    net = lively(UNet(width=8, labels=2)).train()
+    net = lively(UNet(width=8, labels=2, size=8)).train()
     net(
         torch.randn(3, 1, 8, 8, generator=generator), torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2])
     ).square().sum().backward()
@@ -78,12 +78,28 @@ def test_gradients_reach_every_weight(generator):
 
 
 @pytest.mark.parametrize(
-    "shape", [(2, 1, 27, 28), (2, 1, 28, 30), (2, 1, 26, 26), (2, 3, 28, 28), (2, 28, 28), (28, 28)]
+    "shape", [(2, 1, 27, 28), (2, 1, 28, 32), (2, 1, 32, 32), (2, 3, 28, 28), (2, 28, 28), (28, 28)]
 )
 def test_what_is_no_picture_is_refused(net, shape, as_learner):
     with pytest.raises(ValueError) as problem:
         net(torch.zeros(shape), torch.tensor([1, 2]))
-    assert "(batch, 1, h, w) with h and w divisible by 4" in str(problem.value) and str(shape) in str(problem.value)
+    assert "(batch, 1, 28, 28)" in str(problem.value) and str(shape) in str(problem.value)
+
+
+@pytest.mark.parametrize("size", [0, 2, 27, 30])
+def test_a_size_that_cannot_be_halved_twice_is_refused(size, as_learner):
+    with pytest.raises(ValueError, match=f"divisible by 4, got {size}"):
+        UNet(size=size)
+
+
+def test_the_sketch_is_the_label_s_own_and_starts_empty(generator):
+    assert not UNet().sketch.weight.any()
+    net = lively(UNet(width=8, labels=3, size=8))
+    x, t = torch.randn(2, 1, 8, 8, generator=generator), torch.tensor([500, 500])
+    before = net(x, t, torch.tensor([1, 2]))
+    net.sketch.weight.data[1] += 1
+    after = net(x, t, torch.tensor([1, 2]))
+    assert not torch.allclose(before[0], after[0]) and torch.equal(before[1], after[1])
 
 
 @pytest.mark.parametrize(

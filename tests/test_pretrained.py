@@ -16,7 +16,7 @@ from diffusion_tutorial.schedules import cosine, linear
 
 def small_denoiser(output: str = "v") -> Denoiser:
     torch.manual_seed(1)
-    model = Denoiser(UNet(1, 8, 3), linear(50), output)
+    model = Denoiser(UNet(1, 8, 3, size=8), linear(50), output)
     for p in model.parameters():
         p.data += 0.1 * torch.randn(p.shape)
     return model.eval()

@@ -202,11 +202,11 @@ ORDER = [
     {"plotting"},
     {"widgets"},
     {"checks"},
-    {"recipes", "doctor"},
+    {"recipes", "evaluation", "doctor"},
     {"cli"},
 ]
 NO_PAGE = {"plotting", "widgets", "checks"}  # rooms that need a notebook around them
-NOT = {"checks": {"plotting", "widgets"}, "recipes": NO_PAGE, "doctor": NO_PAGE, "cli": NO_PAGE}
+NOT = {"checks": {"plotting", "widgets"}} | dict.fromkeys(["recipes", "evaluation", "doctor", "cli"], NO_PAGE)
 GENERAL = {
     "files",
     "pretrained",
@@ -214,6 +214,7 @@ GENERAL = {
     "widgets",
     "checks",
     "recipes",
+    "evaluation",
     "doctor",
     "cli",
 }  # they serve every lesson

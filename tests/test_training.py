@@ -31,7 +31,7 @@ def pictures(n: int = 40, side: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
 
 def tiny(output: str = "v", width: int = 8, labels: int = 4) -> Denoiser:
     torch.manual_seed(0)
-    return Denoiser(UNet(1, width, labels), ALPHA_BAR, output)
+    return Denoiser(UNet(1, width, labels, size=8), ALPHA_BAR, output)
 
 
 def trained(steps: int, **options) -> Training:
@@ -306,7 +306,7 @@ def test_a_damaged_checkpoint_is_refused_and_changes_nothing(how, two_steps_in, 
 
 def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(two_steps_in, tmp_path):
     path = tmp_path / "c.safetensors"
-    for other in (tiny(width=16), tiny(labels=5), Denoiser(UNet(3, 8, 4), ALPHA_BAR)):
+    for other in (tiny(width=16), tiny(labels=5), Denoiser(UNet(3, 8, 4, size=8), ALPHA_BAR)):
         images = -torch.ones(4, other.net.config["channels"], 8, 8)
         run = Training(other, images, torch.arange(4), steps=2, batch_size=2)
         list(run)

@@ -11,6 +11,8 @@ from diffusion_tutorial.checks import (  # noqa: F401  (importing a lesson regis
     lesson_04,
     lesson_05,
     lesson_06,
+    lesson_07,
+    lesson_08,
 )
 from diffusion_tutorial.checks.core import EXERCISES, Exercise, solution
 

@@ -17,17 +17,24 @@ class UNet(nn.Module):
 
     channels: 1 for digits. width: features at 14 x 14; there are twice as many at 7 x 7. labels: how many labels there
     are; the null label, which stands for "any", is the number `labels` itself, and `cond=None` is a batch of it.
-    The sides of the picture must be divisible by 4.
+    size: the side of the square pictures, divisible by 4.
+
+    A label enters twice: with the time, as features for every block, and as a learned sketch, a picture of the size of
+    x_t that the first convolution sees beside it.
     """
 
-    def __init__(self, channels: int = 1, width: int = 32, labels: int = 10):
+    def __init__(self, channels: int = 1, width: int = 32, labels: int = 10, size: int = 28):
         super().__init__()
-        self.config = dict(channels=channels, width=width, labels=labels)
-        self.channels, self.labels = channels, labels
+        if size < 4 or size % 4:
+            raise ValueError(f"expected pictures with a side divisible by 4, got {size}")
+        self.config = dict(channels=channels, width=width, labels=labels, size=size)
+        self.shape, self.labels = (channels, size, size), labels
         emb, wide = 4 * width, 2 * width
         self.time = nn.Sequential(Waves(wide), nn.Linear(wide, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.label = nn.Embedding(labels + 1, emb)
-        self.stem = nn.Conv2d(4 * channels, width, 3, padding=1)
+        self.sketch = nn.Embedding(labels + 1, channels * size * size)
+        nn.init.zeros_(self.sketch.weight)
+        self.stem = nn.Conv2d(8 * channels, width, 3, padding=1)
         self.down = ResBlock(width, width, emb)
         self.shrink = nn.Conv2d(width, wide, 3, stride=2, padding=1)
         self.middle = nn.ModuleList([ResBlock(wide, wide, emb), Attention(wide), ResBlock(wide, wide, emb)])
@@ -38,15 +45,16 @@ class UNet(nn.Module):
     def forward(
         self, x_t: Float[Tensor, "batch c h w"], t: Int[Tensor, "batch"], cond: Int[Tensor, "batch"] | None = None
     ) -> Float[Tensor, "batch c h w"]:
-        if x_t.ndim != 4 or x_t.shape[1] != self.channels or x_t.shape[2] % 4 or x_t.shape[3] % 4:
-            wanted = f"(batch, {self.channels}, h, w) with h and w divisible by 4"
+        if x_t.shape[1:] != self.shape:
+            wanted = "(batch, {}, {}, {})".format(*self.shape)
             raise ValueError(f"expected pictures of shape {wanted}, got {tuple(x_t.shape)}")
         if cond is None:
             cond = torch.full_like(t, self.labels)
         elif not torch.compiler.is_compiling():  # a look at the values would cut the compiled network in two
             self._check_labels(cond, t)
         emb = F.silu(self.time(t) + self.label(cond))
-        h = self.stem(F.pixel_unshuffle(x_t, 2))
+        seen = torch.cat([x_t, self.sketch(cond).view_as(x_t)], dim=1)
+        h = self.stem(F.pixel_unshuffle(seen, 2))
         h = skip = self.down(h, emb)
         h = self.shrink(h)
         for block in self.middle:
