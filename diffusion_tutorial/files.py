@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+STALE = 3600.0  # seconds after which a file written aside is taken for abandoned
 
 
 class BadFile(ValueError):
@@ -21,6 +24,9 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
     """Call write(aside), then rename aside to `path`: whoever looks at `path` sees the old file or the new, whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # by a process that was killed while it wrote
+        if time.time() - left.stat().st_mtime > STALE:
+            left.unlink(missing_ok=True)
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     try:
@@ -40,7 +46,7 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict) -> 
     """Tensors and a JSON-able description as one safetensors file, written whole."""
     tensors = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
     text = json.dumps(about)
-    data = save(tensors, {"about": text, "digest": _digest(tensors, text)})
+    data = save(tensors, {"about": f"{_digest(tensors, text)} {text}"})  # one entry: several come in any order
     write_whole(path, lambda aside: aside.write_bytes(data))
 
 
@@ -49,9 +55,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as f:
             tensors, meta = {name: f.get_tensor(name) for name in f.keys()}, f.metadata()
-        if meta["digest"] != _digest(tensors, meta["about"]):
+        digest, _, text = meta["about"].partition(" ")
+        if digest != _digest(tensors, text):
             raise ValueError("its contents have changed since they were written")
-        return tensors, json.loads(meta["about"])
+        return tensors, json.loads(text)
     except FileNotFoundError:
         raise BadFile(f"there is no file {path}") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:

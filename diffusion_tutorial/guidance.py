@@ -37,6 +37,10 @@ def guide(
     def guided(
         x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None
     ) -> Float[Tensor, "batch ..."]:
+        if cond is None and negative is not None:
+            raise ValueError(
+                "to move away from `negative`, say where from: give cond, the null condition for any picture"
+            )
         first, last = interval or (0, t.max())
         acts = (first <= t) & (t <= last)
         if cond is None or w == 1 or not acts.any():

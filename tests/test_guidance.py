@@ -130,7 +130,8 @@ def test_negative_makes_do_without_a_null_condition_and_with_conditions_of_any_s
 def test_without_a_condition_the_answer_comes_as_it_is(asked, small, generator):
     model = Noted()
     assert torch.equal(guide(model, 3.0)(*asked), model(*asked))
-    assert torch.equal(guide(model, 3.0, negative=torch.tensor(7))(*asked), model(*asked))
+    with pytest.raises(ValueError, match="give cond, the null condition for any picture"):
+        guide(model, 3.0, negative=torch.tensor(7))(*asked)
     x = torch.randn(3, 1, 28, 28, generator=generator)
     assert torch.equal(guide(small, 3.0)(x, asked[1]), small(x, asked[1]))
 
