@@ -1,8 +1,9 @@
 """How good are the samples? Numbers with their uncertainty. Used from lesson 03 on.
 
 A classifier says which digit it sees; the nearest training pictures show whether a sample was copied. Where the
-classifier's features lie, in a space of 64 dimensions, tells how far samples are from real digits as a whole: the Frechet
-distance, precision and recall. No such number means much alone: measure as many other real digits in the same way, and put that beside it.
+classifier's features lie, in a space of 64 dimensions, tells how far samples are from real digits as a whole: the
+Frechet distance, precision and recall. No such number means much alone: measure as many other real digits in the same
+way, and put that beside it.
 """
 
 import math
@@ -96,7 +97,7 @@ def precision_recall(
 
     Around every vector of a set lies a ball that reaches to its k-th nearest neighbour in the set. Precision is the
     share of samples in a ball of the reference, recall the share of the reference in a ball of the samples: blurred or
-    broken samples lower the first, a kind of picture that is never drawn lowers the second. `features` as for `frechet`.
+    broken samples lower the first, a kind of picture that is never drawn lowers the second. `features` as in `frechet`.
     Other real pictures do not score 1 either.
     """
     x, r = _vectors(images, reference, features)
