@@ -1,14 +1,16 @@
 """Beside what you might pick instead: diffusers, a course's model, smalldiffusion. One run, one machine, nothing else on it.
 
-    python benchmarks/compare.py                      both parts with their defaults, about 35 minutes on two CPU cores
-    python benchmarks/compare.py drive                the shipped U-Net driven by our loop and by diffusers, 6 minutes
-    python benchmarks/compare.py train --seconds 120  digits from scratch, for as many seconds each, 30 minutes
+    python benchmarks/compare.py                      both parts with their defaults, about 30 minutes on two CPU cores
+    python benchmarks/compare.py drive                the shipped U-Net driven by our loop and by diffusers, 5 minutes
+    python benchmarks/compare.py train --seconds 120  digits from scratch, for as many seconds each, 25 minutes
 
+Most of the second part goes into drawing; `--n 200` draws fewer digits, but compare only lines of one n.
 Needs the developers' packages, for diffusers; `pip install smalldiffusion` adds its line to the second part, which says
 so where it is missing. Prints Markdown, ready for benchmarks/README.md.
 """
 
 import argparse
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -59,9 +61,8 @@ def pipeline(model: Denoiser, labels: Tensor, solver: str, clip: bool) -> Diffus
 def drive(rounds: int) -> None:
     """Seconds for a sample: our loop and diffusers' pipelines in turn, both as they come, with the same x_T and labels."""
     model = pretrained.load("digits").to(recipes.device())
-    print(
-        f"\n| {recipes.machine()}, diffusers {version('diffusers')} | ours | diffusers | ratio | pictures differ by |"
-    )
+    what = f"{recipes.machine()}, diffusers {version('diffusers')}"
+    print(f"\n| {what} | ours | diffusers | ratio | pictures differ by |")
     print("| --- | --- | --- | --- | --- |")
     for n in (100, 1):
         labels = (torch.arange(n) % 10).to(recipes.device())
@@ -69,8 +70,9 @@ def drive(rounds: int) -> None:
             for steps in (20, 50):
                 print(drive_line(model, labels, solver, steps, rounds), flush=True)
     print(
-        f"\nTime a digit, median of {rounds} rounds in turn. Ours divided by theirs: below 1, ours is faster. The last "
-        "column is the mean over all pixels, in grey levels of 255: with x0_hat clipped alike, and as both come."
+        f"\nTime a digit, median of {rounds} rounds in turn ({5 * rounds} for one at a time). Ratio: the median of ours "
+        "divided by theirs in each round; below 1, ours is faster. The last column is the mean over all pixels, in grey "
+        "levels of 255: with x0_hat clipped alike, and as both come."
     )
 
 
@@ -90,15 +92,17 @@ def drive_line(model: Denoiser, labels: Tensor, solver: str, steps: int, rounds:
     drawn = ours()
     clipped_alike = theirs(alike, **({"use_clipped_model_output": True} if solver == "DDIM" else {}))
     differ = [(drawn - other).abs().mean().item() * 127.5 for other in (clipped_alike, theirs())]
-    seconds = {ours: [], theirs: []}
-    for _ in range(rounds if n > 1 else 5 * rounds):
-        for draw, measured in seconds.items():
+    turns = []
+    for i in range(rounds if n > 1 else 5 * rounds):
+        seconds = {}
+        for draw in (ours, theirs)[:: (-1) ** i]:  # who is first changes too
             began = time.perf_counter()
             draw().cpu()
-            measured.append((time.perf_counter() - began) / n)
-    a, b = (statistics.median(measured) for measured in seconds.values())
+            seconds[draw] = (time.perf_counter() - began) / n
+        turns.append((seconds[ours], seconds[theirs], seconds[ours] / seconds[theirs]))
+    a, b, ratio = (statistics.median(column) for column in zip(*turns))
     what = f"{solver}, {steps} steps, {n} at a time"
-    return f"| {what} | {a * 1e3:.2f} ms | {b * 1e3:.2f} ms | {a / b:.2f} | {differ[0]:.3f}, {differ[1]:.3f} |"
+    return f"| {what} | {a * 1e3:.2f} ms | {b * 1e3:.2f} ms | {ratio:.2f} | {differ[0]:.3f}, {differ[1]:.3f} |"
 
 
 def train(seconds: float, n: int, data: str, pages: Path | None) -> None:
@@ -110,10 +114,9 @@ def train(seconds: float, n: int, data: str, pages: Path | None) -> None:
         (f"the course's UNet2DModel, {seconds:g} s", train_course, seconds),
         (f"smalldiffusion's U-Net example, {seconds:g} s, no labels", train_small, seconds),
     ]
-    print(
-        f"\n| {recipes.machine()}, {len(images)} digits of the {data} MNIST | parameters | steps | images/s |", end=""
-    )
-    print(" Frechet distance | read as its label | seconds to draw |\n| --- | --- | --- | --- | --- | --- | --- |")
+    what = f"{recipes.machine()}, {len(images)} digits of the {data} MNIST"
+    print(f"\n| {what} | parameters | steps | images/s | Frechet distance | read as its label | seconds to draw |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     others, reference = held[:n], held[n:]
     distance = measure(others, reference)
     print(f"| {n} other real digits | | | | {spread(distance, 3)} | | |", flush=True)
@@ -125,7 +128,8 @@ def train(seconds: float, n: int, data: str, pages: Path | None) -> None:
             line = f"left out: {missing.name} is not installed (pip install smalldiffusion) | | | | | |"
         print(f"| {name} | {line}", flush=True)
     print(
-        f"\nFrechet distance of n = {n} over our own judge's features, to {len(reference)} held digits, 95 % intervals."
+        f"\nFrechet distance of n = {n} over our own judge's features, to {len(reference)} held digits, 95 % intervals. "
+        "Drawn with 50 ancestral steps (ours), 50 of DDIM (the course's), 20 of its own sampler (smalldiffusion's).\n"
     )
     names = list(found)
     for rival in names[2:]:
@@ -143,7 +147,7 @@ def train_line(
     drawn = digits.to_signed(digits.to_pixels(made.draw(wanted)))  # rounded as a file would hold them
     drawing = time.perf_counter() - began
     if pages:
-        recipes.write_digits(pages / f"{name.replace(' ', '_')}.png", drawn[:100], wanted[:100].tolist())
+        recipes.write_digits(pages / (re.sub(r"\W+", "_", name) + ".png"), drawn[:100], wanted[:100].tolist())
     distance, read = measure(drawn, reference), "no labels"
     if made.labelled:
         accuracy = metrics.label_accuracy(pretrained.load("digit_classifier"), drawn, wanted)

@@ -1,7 +1,7 @@
 """Who trains in compare.py: this package, the Hugging Face course's model and smalldiffusion's, each in its own way.
 
 Each function trains for so many seconds on the same pictures and says how its samples are drawn. Everything around the
-network (loss, schedule, optimiser, sampler) is its own; the settings are the published ones where no docstring says otherwise.
+network (loss, schedule, optimiser, sampler) is its own; the settings are the published ones unless a docstring says otherwise.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -40,7 +39,10 @@ def train_ours(images: Tensor, labels: Tensor, seconds: float) -> Trained:
     training = Training(recipes.new_denoiser().to(recipes.device()), images, labels, seconds=seconds)
     deque(training, maxlen=0)  # run it to its end
     rate = training.step * training.batch_size / training.seconds
-    draw = lambda wanted: recipes.draw_digits(training.ema, wanted.tolist(), steps=50, seed=0)
+
+    def draw(wanted: Tensor) -> Tensor:
+        return recipes.draw_digits(training.ema, wanted.tolist(), steps=50, seed=0)
+
     return Trained(training.step, rate, training.ema, draw)
 
 
@@ -73,19 +75,17 @@ def train_course(images: Tensor, labels: Tensor, seconds: float, batch: int = 12
     """
     scheduler, net = DDPMScheduler(**COSINE), CourseUNet().to(recipes.device())
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    began, chunks = time.perf_counter(), shuffled(len(images), batch)
-    for step in count(1):
-        chosen = next(chunks)
+    began, step = time.perf_counter(), 0
+    for chosen in shuffled(len(images), batch):
         x0, y = images[chosen].to(recipes.device()), labels[chosen].to(recipes.device())
-        eps, t = (
-            torch.randn_like(x0),
-            torch.randint(0, 999, (len(x0),), device=x0.device),
-        )  # its last t is left out there
+        eps = torch.randn_like(x0)
+        t = torch.randint(0, 999, (len(x0),), device=x0.device)  # as there: never the last one
         loss = F.mse_loss(net(scheduler.add_noise(x0, eps, t), t, y), eps)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         loss.item()  # wait for an accelerator
+        step += 1
         if (spent := time.perf_counter() - began) >= seconds:
             break
     return Trained(step, step * batch / spent, net, partial(draw_course, net, scheduler))
