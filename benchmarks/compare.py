@@ -1,4 +1,4 @@
-"""Beside what you might pick instead: diffusers, a course's model, smalldiffusion. One run, one machine, nothing else on it.
+"""Beside what you might pick instead: diffusers, a course's model, smalldiffusion. One run on one idle machine.
 
     python benchmarks/compare.py                      both parts with their defaults, about 30 minutes on two CPU cores
     python benchmarks/compare.py drive                the shipped U-Net driven by our loop and by diffusers, 5 minutes
@@ -46,7 +46,7 @@ class AsPipelinesWantIt(nn.Module):
 
 
 def pipeline(model: Denoiser, labels: Tensor, solver: str, clip: bool) -> DiffusionPipeline:
-    """diffusers' own pipeline around the same network, schedule and times; `clip`: let DPM-Solver++ clip as ours does."""
+    """diffusers' own pipeline around the same network, schedule and times; `clip`: DPM-Solver++ clips as ours does."""
     wanted = COSINE | {"prediction_type": {"v": "v_prediction", "eps": "epsilon"}[model.output]}
     wanted["timestep_spacing"] = "trailing"
     unet = AsPipelinesWantIt(model.net, labels)
@@ -59,7 +59,7 @@ def pipeline(model: Denoiser, labels: Tensor, solver: str, clip: bool) -> Diffus
 
 
 def drive(rounds: int) -> None:
-    """Seconds for a sample: our loop and diffusers' pipelines in turn, both as they come, with the same x_T and labels."""
+    """Seconds for a sample: our loop and diffusers' pipelines in turn, as they come, from the same x_T and labels."""
     model = pretrained.load("digits").to(recipes.device())
     what = f"{recipes.machine()}, diffusers {version('diffusers')}"
     print(f"\n| {what} | ours | diffusers | ratio | pictures differ by |")
@@ -70,8 +70,8 @@ def drive(rounds: int) -> None:
             for steps in (20, 50):
                 print(drive_line(model, labels, solver, steps, rounds), flush=True)
     print(
-        f"\nTime a digit, median of {rounds} rounds in turn ({5 * rounds} for one at a time). Ratio: the median of ours "
-        "divided by theirs in each round; below 1, ours is faster. The last column is the mean over all pixels, in grey "
+        f"\nTime a digit, median of {rounds} rounds in turn ({5 * rounds} for one at a time). Ratio: median of ours "
+        "divided by theirs in each round; below 1, ours is faster. The last column is the mean over pixels, in grey "
         "levels of 255: with x0_hat clipped alike, and as both come."
     )
 
@@ -128,8 +128,8 @@ def train(seconds: float, n: int, data: str, pages: Path | None) -> None:
             line = f"left out: {missing.name} is not installed (pip install smalldiffusion) | | | | | |"
         print(f"| {name} | {line}", flush=True)
     print(
-        f"\nFrechet distance of n = {n} over our own judge's features, to {len(reference)} held digits, 95 % intervals. "
-        "Drawn with 50 ancestral steps (ours), 50 of DDIM (the course's), 20 of its own sampler (smalldiffusion's).\n"
+        f"\nFrechet distance of n = {n} over our own judge's features, to {len(reference)} held ones, 95 % intervals. "
+        "Drawn with 50 ancestral steps (ours), 50 of DDIM (the course's), 20 of its own (smalldiffusion's).\n"
     )
     names = list(found)
     for rival in names[2:]:

@@ -1,7 +1,8 @@
 """Who trains in compare.py: this package, the Hugging Face course's model and smalldiffusion's, each in its own way.
 
-Each function trains for so many seconds on the same pictures and says how its samples are drawn. Everything around the
-network (loss, schedule, optimiser, sampler) is its own; the settings are the published ones unless a docstring says otherwise.
+Each function trains for so many seconds on the same pictures and says how its samples are drawn. Everything around
+the network (loss, schedule, optimiser, sampler) is its own, with the published settings unless a docstring says
+otherwise.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ COSINE = {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}  # 
 
 
 class Trained(NamedTuple):
-    """A contestant after its seconds: steps taken, pictures a second, the network, how to draw a picture for each label."""
+    """A contestant after its seconds: steps, pictures a second, the network, how to draw one for each label."""
 
     steps: int
     rate: float
@@ -71,7 +72,7 @@ class CourseUNet(nn.Module):
 def train_course(images: Tensor, labels: Tensor, seconds: float, batch: int = 128) -> Trained:
     """The Hugging Face course's class-conditional MNIST model: eps-prediction, cosine schedule, Adam, no EMA.
 
-    Drawn with 50 steps of DDIM over the scheduler's own settings: the course's 1000 ancestral steps would take hours here.
+    Drawn with 50 steps of DDIM over the scheduler's own settings: the course's 1000 ancestral ones would take hours.
     """
     scheduler, net = DDPMScheduler(**COSINE), CourseUNet().to(recipes.device())
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)

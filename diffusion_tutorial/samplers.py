@@ -168,7 +168,7 @@ class DPMSolverPP:
     ) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]:
         """One step from t to s; returns x_s and x0_hat, cut to [-clip, clip] before it is used."""
         a_t, a_s = at(alpha_bar.double(), t, x_t.double()), at(alpha_bar.double(), s, x_t.double())
-        x0_hat, _ = _clipped(x_t, eps_hat, t, s, alpha_bar, clip)
+        x0_hat = _picture(x_t, eps_hat, t, s, alpha_bar, clip)
         h = (torch.log(a_s / (1 - a_s)) - torch.log(a_t / (1 - a_t))) / 2
         D = x0_hat
         if self.last is not None and torch.equal(self.last[0], t) and (s > 0).all():
@@ -232,14 +232,19 @@ def _finite(x: Tensor, name: str) -> Tensor:
     return x
 
 
-def _clipped(
+def _picture(
     x_t: Tensor, eps_hat: Tensor, t: Tensor, s: Tensor, alpha_bar: Tensor, clip: float | None
-) -> tuple[Tensor, Tensor]:
-    """x0_hat, cut to [-clip, clip], and the eps_hat that goes with it, for a step from t back to s."""
+) -> Float[Tensor, "batch ..."]:
+    """x0_hat, cut to [-clip, clip], for a step from t back to s."""
     if (s >= t).any():
         raise ValueError(f"expected s < t, got s = {s.tolist()} and t = {t.tolist()}")
     x0_hat = x0_from_eps(x_t, eps_hat, t, alpha_bar)
-    if clip is None:
-        return x0_hat, eps_hat
-    x0_hat = x0_hat.clamp(-clip, clip)
-    return x0_hat, eps_from_x0(x_t, x0_hat, t, alpha_bar)
+    return x0_hat if clip is None else x0_hat.clamp(-clip, clip)
+
+
+def _clipped(
+    x_t: Tensor, eps_hat: Tensor, t: Tensor, s: Tensor, alpha_bar: Tensor, clip: float | None
+) -> tuple[Tensor, Tensor]:
+    """x0_hat as `_picture` has it, and the eps_hat that goes with it."""
+    x0_hat = _picture(x_t, eps_hat, t, s, alpha_bar, clip)
+    return x0_hat, eps_hat if clip is None else eps_from_x0(x_t, x0_hat, t, alpha_bar)
