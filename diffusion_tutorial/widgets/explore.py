@@ -37,6 +37,14 @@ def _control(name: str, spec: Control) -> ipywidgets.Widget:
         low, high, step, value = spec
         if not (low <= value <= high and step > 0):
             raise ValueError(f"expected {name} to begin between its lowest and highest value, got {spec}")
-        kind = ipywidgets.IntSlider if all(isinstance(x, int) for x in spec) else ipywidgets.FloatSlider
+        if all(isinstance(x, int) for x in spec):
+            kind = ipywidgets.IntSlider
+        else:
+            kind, look["readout_format"] = ipywidgets.FloatSlider, f".{_decimals(step)}f"
         return kind(value=value, min=low, max=high, step=step, continuous_update=False, **look)
     return ipywidgets.Dropdown(options=list(spec), value=spec[0], **look)
+
+
+def _decimals(step: float) -> int:
+    """How many decimals tell the stops of a slider apart: 2 for a step of 0.25, 3 for one of 0.005."""
+    return max(1, len(f"{step:.6f}".rstrip("0").partition(".")[2]))

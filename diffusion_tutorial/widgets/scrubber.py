@@ -15,7 +15,7 @@ from diffusion_tutorial import plotting
 
 _PAGE = """<figure id="{id}" style="margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block">
 <img alt="{alt}" src="data:image/{kind};base64,{sprite}" style="max-width:100%;background:#fff">
-<div class="dt-film" hidden><div role="img" aria-label="{alt}" style="width:{w}px;height:{h}px;max-width:100%;\
+<div class="dt-film" hidden="hidden"><div role="img" aria-label="{alt}" style="width:{w}px;height:{h}px;max-width:100%;\
 background-repeat:no-repeat;background-size:{total_w}px {total_h}px;image-rendering:{rendering}"></div>
 <label style="display:flex;gap:.6em;align-items:center;max-width:{w}px;min-width:16em">{name}
 <input type="range" min="0" max="{last}" value="{start}" step="1" aria-label="{name}" style="flex:1">
