@@ -22,7 +22,7 @@ SAMPLE_EXAMPLES = """examples:
   diffusion-tutorial sample digits --out digits.png
       a page of 100 digits, ten of each, from the weights that come along
   diffusion-tutorial sample digits --labels 2,4,1,2 --n 4 --steps 50 --seed 7 --out date.png
-  diffusion-tutorial sample digits --sampler dpm++ --steps 15 --w 2 --out quick.png
+  diffusion-tutorial sample digits --sampler dpm++ --steps 15 --w 1.5 --out quick.png
       a second-order sampler needs few steps; guidance asks for clearer labels
   diffusion-tutorial sample digits --weights runs/digits/digits.safetensors --n 1000 --steps 100 --out mine.npz
       the arrays images, uint8 N x 28 x 28, and labels, int64 N (-1 where none was asked for)
@@ -123,7 +123,7 @@ def _sampling(command: argparse.ArgumentParser, sampler: str = "ddpm") -> None:
     command.add_argument("--sampler", default=sampler, help=f"ddpm, ddim, dpm++ or heun (default: {sampler})")
     command.add_argument("--steps", type=int, metavar="N", help="steps from t = 1000 to 0 (ddpm 1000, the others 20)")
     command.add_argument("--spacing", help="trailing (default; heun: karras), linspace, leading, logsnr or karras")
-    command.add_argument("--w", type=float, default=1.0, help="guidance scale: 1 is none, 2 to 4 obeys the label more")
+    command.add_argument("--w", type=float, default=1.0, help="guidance scale: 1 is none, 1.5 obeys the label more")
     command.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures")
 
 
