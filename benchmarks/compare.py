@@ -160,8 +160,7 @@ def train_line(
 def measure(images: Tensor, reference: Tensor) -> tuple[float, float, float]:
     """Frechet distance over the judge's features, with its 95 % interval."""
     judge = pretrained.load("digit_classifier")
-    with torch.no_grad():
-        x, r = (torch.cat([judge.features(part) for part in pictures.split(500)]) for pictures in (images, reference))
+    x, r = (metrics.embed(judge.features, pictures) for pictures in (images, reference))
     return metrics.jackknife(partial(metrics.frechet, reference=r), x)
 
 

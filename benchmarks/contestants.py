@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from diffusion_tutorial import recipes
-from diffusion_tutorial.training import Training, ema_update
+from diffusion_tutorial.training import Training, ema_update, shuffled
 
 COSINE = {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}  # as diffusers calls it
 
@@ -37,7 +37,7 @@ class Trained(NamedTuple):
 
 def train_ours(images: Tensor, labels: Tensor, seconds: float) -> Trained:
     """This package with its defaults, as `diffusion-tutorial train digits` and `sample digits --steps 50` do it."""
-    training = Training(recipes.new_denoiser().to(recipes.device()), images, labels, seconds=seconds)
+    training = Training(recipes.new_denoiser().to(recipes.device()), shuffled(images, labels), seconds=seconds)
     deque(training, maxlen=0)  # run it to its end
     rate = training.step * training.batch_size / training.seconds
 
@@ -77,7 +77,7 @@ def train_course(images: Tensor, labels: Tensor, seconds: float, batch: int = 12
     scheduler, net = DDPMScheduler(**COSINE), CourseUNet().to(recipes.device())
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     began, step = time.perf_counter(), 0
-    for chosen in shuffled(len(images), batch):
+    for chosen in endless(len(images), batch):
         x0, y = images[chosen].to(recipes.device()), labels[chosen].to(recipes.device())
         eps = torch.randn_like(x0)
         t = torch.randint(0, 999, (len(x0),), device=x0.device)  # as there: never the last one
@@ -133,7 +133,7 @@ def train_small(images: Tensor, labels: Tensor, seconds: float, batch: int = 128
     return Trained(step, step * batch / (now - first), net, draw, labelled=False)
 
 
-def shuffled(n: int, batch: int) -> Iterator[Tensor]:
+def endless(n: int, batch: int) -> Iterator[Tensor]:
     """Places of the pictures of one batch after the other, in a new order each time all were seen; never ends."""
     while True:
         yield from torch.randperm(n)[: n // batch * batch].split(batch)

@@ -16,7 +16,7 @@ import torch
 
 from diffusion_tutorial import metrics, pretrained, recipes, samplers
 from diffusion_tutorial.data import digits
-from diffusion_tutorial.training import Training
+from diffusion_tutorial.training import Training, shuffled
 
 
 def time_import(runs: int = 7) -> None:
@@ -36,7 +36,7 @@ def time_training(rounds: int = 4, steps: int = 40) -> None:
     images, labels = digits.load("sample")
     ways = {"float32": {}, "bfloat16": {"amp": True}, "compiled": {"compile": True}}
     runs = {
-        name: iter(Training(recipes.new_denoiser().to(recipes.device()), images, labels, steps=10**9, **way))
+        name: iter(Training(recipes.new_denoiser().to(recipes.device()), shuffled(images, labels), steps=10**9, **way))
         for name, way in ways.items()
     }
     rates: dict[str, list[float]] = {name: [] for name in runs}
@@ -61,7 +61,7 @@ def time_to_quality(budgets: tuple[int, ...] = (30, 60, 120), n: int = 1000) -> 
     judge = pretrained.load("digit_classifier")
     wanted = torch.arange(n) % 10
     for seconds in budgets:
-        training = Training(recipes.new_denoiser().to(recipes.device()), images, labels, seconds=seconds)
+        training = Training(recipes.new_denoiser().to(recipes.device()), shuffled(images, labels), seconds=seconds)
         deque(training, maxlen=0)  # run it to its end
         drawn = recipes.draw_digits(training.ema, wanted.tolist(), steps=50, seed=0)
         share, low, high = metrics.label_accuracy(judge, drawn, wanted)

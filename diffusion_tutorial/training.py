@@ -60,19 +60,48 @@ class Report(NamedTuple):
     losses: Tensor
 
 
-class Training:
-    """Minimise `training_loss` with AdamW over random pictures, times, noises and labels; iterate to train.
+Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
-    images: (n, c, h, w) in [-1, 1]. labels: (n,) int64; a share `label_drop` of them is replaced by the null label, so
-    that the network also learns to draw without one. The budget is `steps` or `seconds`, one of the two. The learning
-    rate climbs over the first 5 % of it and then falls in a line to 0. Times are drawn by `draw_times`, with `t_bias`.
+
+def shuffled(images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"]) -> Draw:
+    """Training data from a fixed set: draw(m, generator) gives m of these pictures, any of them, and their labels."""
+    if images.ndim != 4 or labels.shape != images.shape[:1] or not len(images):
+        shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"expected pictures (n, c, h, w) and a label for each, got shapes {shapes}")
+    if not torch.isfinite(images).all() or images.abs().max() > 1 or images.min() >= 0:
+        raise ValueError(f"expected pictures in [-1, 1], got {images.min():.3g} to {images.max():.3g}")
+    if labels.is_floating_point():
+        raise ValueError(f"expected a whole number for each label, got {labels.dtype}")
+
+    def draw(m: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        pick = torch.randint(len(images), (m,), generator=generator)
+        return images[pick], labels[pick]
+
+    return draw
+
+
+def drop_labels(
+    cond: Int[Tensor, "batch *one"], u: Float[Tensor, "batch"], share: float, null: Int[Tensor, "..."] | int
+) -> Int[Tensor, "batch *one"]:
+    """The null condition where a picture's own number u, even in [0, 1), is below the share (Ho & Salimans 2022, alg. 1)."""
+    return torch.where((u < share).view(-1, *[1] * (cond.ndim - 1)), null, cond)
+
+
+class Training:
+    """Minimise `training_loss` with AdamW over random pictures, times, noises and conditions; iterate to train.
+
+    draw(n, generator) gives n pictures in [-1, 1], (n, c, h, w), and what the network is told of them: `shuffled` draws
+    from a fixed set, data.scenes makes them on the fly. A share `label_drop` of the conditions is replaced by the null
+    one, so that the network also learns to draw without. The budget is `steps` or `seconds`, one of the two. The
+    learning rate climbs over the first 5 % of it and then falls in a line to 0. Times are drawn by `draw_times`, with
+    `t_bias`.
 
     `model` is the network as trained, `ema` its average over about the last `1 / (1 - ema_decay)` steps (fewer at the
     start), which draws better. A run with a budget in steps is a function of its arguments: the same seed gives the
-    same weights on the same machine, interrupted or not. `amp` computes the network in bfloat16 (default: where `bfloat16_pays`);
-    `compile` hands it to torch.compile.
+    same weights on the same machine, interrupted or not. `amp` computes the network in bfloat16 (default: where
+    `bfloat16_pays`); `compile` hands it to torch.compile.
 
-    >>> training = Training(denoiser, images, labels, seconds=60)
+    >>> training = Training(denoiser, shuffled(images, labels), seconds=60)
     >>> for report in training: ...
     >>> model = training.ema
     """
@@ -80,8 +109,7 @@ class Training:
     def __init__(
         self,
         model: Denoiser,
-        images: Float[Tensor, "n c h w"],
-        labels: Int[Tensor, "n"],
+        draw: Draw,
         steps: int | None = None,
         seconds: float | None = None,
         batch_size: int = 32,
@@ -101,15 +129,7 @@ class Training:
                 "expected batch_size >= 1, label_drop in [0, 1], ema_decay in [0, 1), lr > 0 and t_bias >= 1; "
                 f"got {batch_size=}, {label_drop=}, {ema_decay=}, {lr=}, {t_bias=}"
             )
-        if images.ndim != 4 or labels.shape != images.shape[:1] or not len(images):
-            shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
-            raise ValueError(f"expected pictures (n, c, h, w) and a label for each, got shapes {shapes}")
-        if not torch.isfinite(images).all() or images.abs().max() > 1 or images.min() >= 0:
-            raise ValueError(f"expected pictures in [-1, 1], got {images.min():.3g} to {images.max():.3g}")
-        if labels.is_floating_point() or labels.min() < 0 or labels.max() >= model.net.labels:
-            came = f"{labels.min().item()} to {labels.max().item()}"
-            raise ValueError(f"expected whole labels in 0..{model.net.labels - 1}, got {came}")
-        self.model, self.images, self.labels = model.train(), images, labels
+        self.model, self.draw = model.train(), draw
         self.steps, self.budget = steps, seconds
         self.batch_size, self.lr, self.t_bias, self.label_drop = batch_size, lr, t_bias, label_drop
         self.device = next(model.parameters()).device
@@ -133,8 +153,12 @@ class Training:
 
     def __iter__(self) -> Iterator[Report]:
         while self.progress < 1:
-            began = time.perf_counter()
-            t, losses = self._step()
+            began, state = time.perf_counter(), self.generator.get_state()
+            try:
+                t, losses = self._step()
+            except BaseException:  # Ctrl-C in the middle of a step: its random numbers are for the next attempt
+                self.generator.set_state(state)
+                raise
             self.step += 1
             self.seconds += time.perf_counter() - began
             yield Report(self.step, self.seconds, self.progress, t, losses)
@@ -156,13 +180,12 @@ class Training:
     def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Everything random about a step, from one generator on the CPU."""
         n, g = self.batch_size, self.generator
-        pick = torch.randint(len(self.images), (n,), generator=g)
+        x0, cond = self.draw(n, g)
         u = torch.rand(n, generator=g, dtype=torch.float64)
         t = draw_times(u, len(self.model.alpha_bar) - 1, self.t_bias)
-        eps = torch.randn(n, *self.images.shape[1:], generator=g)
-        dropped = torch.rand(n, generator=g) < self.label_drop
-        cond = self.labels[pick].masked_fill(dropped, self.model.net.labels)
-        return self.images[pick], t, eps, cond
+        eps = torch.randn(x0.shape, generator=g)
+        cond = drop_labels(cond, torch.rand(n, generator=g), self.label_drop, self.model.null_like(cond))
+        return x0, t, eps, cond
 
     def save(self, path: str | Path, **about) -> None:
         """Everything that the next step depends on, and `about`, in one file that is whole or not there."""
@@ -183,8 +206,11 @@ class Training:
             head, _, rest = key.partition(".")
             part.get(head, {})[rest] = value
         optimizer = {**self.optimizer.state_dict(), "state": {}}
+        parameters = list(self.model.parameters())
         for key, value in part["optimizer"].items():
             i, _, name = key.partition(".")
+            if name != "step":  # the fused optimizer wants it in memory as its parameter is, colours first or last
+                value = torch.empty_like(parameters[int(i)]).copy_(value)
             optimizer["state"].setdefault(int(i), {})[name] = value
         self.model.load_state_dict(part["model"])
         self.average.load_state_dict(part["average"])
@@ -210,7 +236,7 @@ class Training:
 def bfloat16_pays(device: torch.device) -> bool:
     """Whether this device multiplies bfloat16 numbers in hardware: a GPU of 2020 or later, a CPU with AVX-512 BF16 or AMX.
 
-    There the small U-Net trains up to 1.6 times as fast (benchmarks/README.md); elsewhere it gains little.
+    There the small U-Net trains up to 1.7 times as fast (benchmarks/README.md); elsewhere it gains little.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""The command: what it writes, its exit codes, and that a user's mistake gets one line and no traceback."""
+"""The command for digits: what it writes, its exit codes, and that a user's mistake gets one line and no traceback."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def own_weights(tmp_path_factory):
 @pytest.fixture
 def sampled(own_weights, tmp_path, monkeypatch):
     """The pictures that `sample digits --n 3 ...` writes."""
-    monkeypatch.setattr(recipes, "device", lambda: "cpu")
+    monkeypatch.setattr(recipes.common, "device", lambda: "cpu")
 
     def run(*options, labels="3,1,4"):
         arguments = ["sample", "digits", "--weights", own_weights, "--n", 3, "--labels", labels, *options]
@@ -136,9 +137,21 @@ def test_what_is_not_said_has_a_default(options, walk, own_weights, tmp_path, mo
     assert said == {**walk, "seed": 0}
 
 
+def test_a_training_of_digits_has_its_defaults(monkeypatch):
+    said = []
+    monkeypatch.setattr(recipes, "train_digits", lambda *way, **more: said.append((*way, more)) or 0)
+    monkeypatch.setattr(recipes, "train_classifier", lambda *way: said.append(way) or 0)
+    assert cli.main(["train", "digits"]) == 0 and cli.main(["train", "classifier", "--data", "full"]) == 0
+    (out, settings, *budget, more), classifier = said
+    sizes = {"width": 32, "predict": "v", "batch": 32, "lr": 4e-3, "t_bias": 2.0}
+    assert settings == {"data": "sample", **sizes, "seed": 0, "precision": "auto"} and budget == [None, 120.0]
+    assert out == Path("runs/digits") and more == {"resume": False, "compile": False, "evaluate": 500}
+    assert classifier == (Path("runs/classifier"), "full", None, 120.0, 0)
+
+
 def test_labels_can_be_balanced_or_none(tmp_path):
-    assert cli._labels("balanced", 12) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
-    assert cli._labels("none", 2) == [-1, -1]
+    assert cli.sample._labels("balanced", 12) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert cli.sample._labels("none", 2) == [-1, -1]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +205,7 @@ def test_resume_refuses_other_settings(tmp_path, capsys):
 
 
 def test_help_shows_examples_and_unknown_words_end_with_code_2():
-    shown = subprocess.run(command("sample", "--help"), capture_output=True, text=True)
+    shown = subprocess.run(command("sample", "digits", "--help"), capture_output=True, text=True)
     assert shown.returncode == 0 and "examples:" in shown.stdout
     assert all(name in shown.stdout for name in (*STEPS, *SPACINGS, "--w W", "--steps N"))
     wrong = subprocess.run(command("paint"), capture_output=True, text=True)
@@ -219,4 +232,13 @@ def test_doctor_reports_and_passes(capsys, monkeypatch):
     monkeypatch.setattr(doctor, "images_per_second", lambda seconds: 50.0)
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "ready for every lesson" in out and "slow" in out
+    assert "ready for every lesson" in out and "slow" in out and "scenes are drawn here, 3,240" in out
+
+
+def test_doctor_names_the_package_that_is_missing(capsys, monkeypatch):
+    from diffusion_tutorial import doctor
+
+    monkeypatch.setattr(doctor, "images_per_second", lambda seconds: 5000.0)
+    monkeypatch.setattr(doctor.scenes, "draw", lambda *a: exec("raise ImportError('no resvg-py')"))
+    assert cli.main(["doctor"]) == 1
+    assert "no resvg-py" in capsys.readouterr().out

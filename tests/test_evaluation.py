@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_tutorial import cli, evaluation, files, pretrained, recipes
+from diffusion_tutorial import cli, files, pretrained, recipes
 from diffusion_tutorial.data import digits
+from diffusion_tutorial.evaluation import digits as evaluation
 from diffusion_tutorial.evaluation import real
 
 NAMES = list(evaluation.DECIMALS) + [
@@ -150,7 +151,7 @@ def test_damage_within_a_file_gets_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["faces"], "expected digits or a FILE.npz"),
+        (["faces"], "expected digits, scenes or a FILE.npz"),
         (["missing.npz"], "no file missing.npz"),
         (["missing.npz", "--seed", "1"], "--seed says how to draw"),
         (["missing.npz", "--weights", "w"], "--weights says how to draw"),

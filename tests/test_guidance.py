@@ -127,6 +127,27 @@ def test_negative_makes_do_without_a_null_condition_and_with_conditions_of_any_s
         torch.testing.assert_close(out, asked[0] + (2 * cond.sum(1) - 1).view(-1, 1, 1, 1))
 
 
+@pytest.mark.parametrize("n", [1, 3, 4])
+def test_captions_are_rows_of_tokens_and_one_negative_row_serves_all(n, generator):
+    """Four tokens a caption; with four pictures, too, a single row is one for all and not a number for each."""
+
+    class Reads:
+        def __call__(self, x_t, t, cond=None):
+            return x_t * (cond * torch.tensor([1000, 100, 10, 1])).sum(1).view(-1, 1, 1, 1).double()
+
+        def null_like(self, cond):
+            return torch.tensor([1, 0, 0, 0]).expand_as(cond)
+
+    x, t, row = torch.ones(n, 1, 2, 2).double(), torch.full((n,), 500), torch.tensor([1, 2, 3, 4])
+    cond = torch.arange(n)[:, None] + torch.tensor([1, 5, 6, 7])
+    told = Reads()(x, t, cond)
+    torch.testing.assert_close(guide(Reads(), 3.0)(x, t, cond), 1000 + 3 * (told - 1000))
+    for negative in (row, row[None], row.repeat(n, 1)):
+        torch.testing.assert_close(guide(Reads(), 3.0, negative=negative)(x, t, cond), 1234 + 3 * (told - 1234))
+    with pytest.raises(ValueError, match=rf"negative conditions of shape \({n}, 4\), .* got \(2, 4\)"):
+        guide(Reads(), 3.0, negative=row.repeat(2, 1))(x, t, cond)
+
+
 def test_without_a_condition_the_answer_comes_as_it_is(asked, small, generator):
     model = Noted()
     assert torch.equal(guide(model, 3.0)(*asked), model(*asked))

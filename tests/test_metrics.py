@@ -64,6 +64,45 @@ def test_predict_gives_probabilities_in_order_batch_by_batch():
     assert torch.equal(p.argmax(1), labels) and not p.requires_grad
 
 
+@pytest.mark.parametrize("hits", [[True], [False, False], [True] * 7 + [False] * 13])
+def test_a_share_has_its_wilson_interval(hits):
+    right, n = sum(hits), len(hits)
+    assert metrics.share(torch.tensor(hits)) == (right / n, *metrics.wilson(right, n))
+
+
+class SceneReader(nn.Module):
+    """Reads subject, thing and place off the first three pixels, with a doubt that is random in training mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches, self.doubt = [], nn.Dropout(0.9)
+
+    def forward(self, images):
+        self.batches.append(len(images))
+        said = (images[:, 0, 0, :3] * 20).round().long()
+        return tuple(self.doubt(nn.functional.one_hot(said[:, i], n).float()) for i, n in enumerate((18, 18, 10)))
+
+
+def scenes_of(attributes: torch.Tensor) -> torch.Tensor:
+    images = torch.zeros(len(attributes), 3, 48, 48)
+    images[:, 0, 0, :3] = attributes / 20
+    return images
+
+
+def test_scene_read_tells_for_each_attribute_whether_it_is_read_back():
+    attributes = torch.tensor([[17, 0, 9], [3, 17, 0], [0, 5, 5], [8, 8, 8], [2, 1, 0]])
+    reader = SceneReader().train()
+    assert metrics.scene_read(reader, scenes_of(attributes), attributes, batch=2).all()
+    assert reader.batches == [2, 2, 1]
+    asked = attributes.clone()
+    asked[0, 1], asked[2, 0], asked[2, 2] = 1, 1, 1
+    right = metrics.scene_read(reader, scenes_of(attributes), asked)
+    expected = torch.ones(5, 3, dtype=torch.bool)
+    expected[0, 1] = expected[2, 0] = expected[2, 2] = False
+    assert torch.equal(right, expected) and metrics.share(right.all(1))[0] == 0.6
+    assert metrics.scene_read(reader, scenes_of(attributes[:0]), attributes[:0]).shape == (0, 3)
+
+
 def test_nearest_finds_planted_copies(generator):
     among, _ = digits.load()
     among = among[::5]
@@ -221,6 +260,16 @@ def test_bad_input(as_learner):
     for bad in (images * torch.nan, images[:, 0], images[..., :27]):
         with pytest.raises(ValueError, match=r"finite pictures \(n, 1, 28, 28\), got shape"):
             metrics.predict(Reader(), bad)
+    attributes = torch.zeros(4, 3, dtype=torch.int64)
+    pictures = scenes_of(attributes)
+    for bad in (pictures * torch.nan, pictures[:, :1], pictures[..., :32]):
+        with pytest.raises(ValueError, match=r"finite pictures \(n, 3, 48, 48\), got shape"):
+            metrics.scene_read(SceneReader(), bad, attributes)
+    for bad in (attributes[:3], attributes[:, :2], attributes[0]):
+        with pytest.raises(ValueError, match=r"\(subject, thing, place\) for 4 pictures, got \("):
+            metrics.scene_read(SceneReader(), pictures, bad)
+    with pytest.raises(ValueError, match="got right = 0 and n = 0"):
+        metrics.share(torch.zeros(0, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"one shape, got \(1, 28, 28\) and \(1, 28, 27\)"):
         metrics.nearest(images, images[..., :27])
     for k in (0, 5):

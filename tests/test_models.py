@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from diffusion_tutorial.models.classifier import Classifier
+from diffusion_tutorial.data import scenes
+from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
 from diffusion_tutorial.models.unet import Attention, UNet
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.schedules import cosine
@@ -126,6 +127,27 @@ def test_the_classifier_gives_logits_from_its_features(generator):
     again = Classifier(**judge.config)
     again.load_state_dict(judge.state_dict())
     assert torch.equal(again.eval()(x), logits)
+
+
+def test_the_judge_of_scenes_gives_logits_for_each_attribute(generator):
+    judge = lively(SceneClassifier(width=8))
+    x = torch.rand(3, 3, 48, 48, generator=generator) * 2 - 1
+    logits, features = judge(x), judge.features(x)
+    tables = (scenes.SUBJECTS, scenes.THINGS, scenes.PLACES)
+    assert [part.shape for part in logits] == [(3, len(table)) for table in tables] and features.shape == (3, 24)
+    torch.testing.assert_close(judge.head(features), torch.cat(logits, 1))
+    again = SceneClassifier(**judge.config)
+    again.load_state_dict(judge.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(again.eval()(x), logits))
+    assert [part.shape for part in SceneClassifier(8, (2, 5, 3))(x)] == [(3, 2), (3, 5), (3, 3)]
+
+
+def test_the_judge_of_scenes_looks_at_every_pixel_and_trains(generator):
+    judge = lively(SceneClassifier(width=8))
+    x = torch.rand(2, 3, 48, 48, generator=generator).requires_grad_()
+    sum(part.square().sum() for part in judge(x)).backward()
+    assert (x.grad.abs().amax(1) > 0).all()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in judge.parameters())
 
 
 def test_attention_is_the_equation(generator):

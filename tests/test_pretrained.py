@@ -4,14 +4,18 @@ import shutil
 import pytest
 import torch
 from test_files import DAMAGE, damaged
+from test_models import lively
 
 from diffusion_tutorial import files, metrics, pretrained
-from diffusion_tutorial.data import digits
-from diffusion_tutorial.models.classifier import Classifier
+from diffusion_tutorial.data import digits, scenes
+from diffusion_tutorial.guidance import guide
+from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
+from diffusion_tutorial.models.text_unet import TextUNet
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.samplers import draw, times
+from diffusion_tutorial.samplers import DPMSolverPP, draw, times
 from diffusion_tutorial.schedules import cosine, linear
+from diffusion_tutorial.training import simple_loss
 
 
 def small_denoiser(output: str = "v") -> Denoiser:
@@ -46,6 +50,65 @@ def test_a_classifier_comes_back_with_its_statistics(tmp_path, generator):
     again, x = pretrained.read(path), torch.randn(5, 1, 28, 28, generator=generator)
     torch.testing.assert_close(again(x), judge(x), atol=0.01, rtol=0.01)
     assert isinstance(again, Classifier) and not again.training
+
+
+def small_painter(words=("a", "cat", "moon")) -> Denoiser:
+    torch.manual_seed(1)
+    return lively(Denoiser(TextUNet(words, width=8, dim=16, size=16, length=6), linear(50), "v"))
+
+
+def test_a_text_denoiser_keeps_its_words(tmp_path, generator):
+    model, path = small_painter(), tmp_path / "model.safetensors"
+    pretrained.write(path, model)
+    again = pretrained.read(path)
+    assert isinstance(again.net, TextUNet) and again.net.tokenizer.words == ("a", "cat", "moon")
+    assert again.net.config == model.net.config and again.output == "v" and not again.training
+    tokens = again.net.tokenizer(["a cat", "moon"])
+    assert torch.equal(tokens, model.net.tokenizer(["a cat", "moon"]))
+    for (name, p), q in zip(again.named_parameters(), model.parameters()):
+        assert p.dtype == torch.float32 and not p.requires_grad and torch.equal(p, q.half().float()), name
+    x, t = torch.randn(2, 3, 16, 16, generator=generator), torch.tensor([1, 50])
+    torch.testing.assert_close(again(x, t, tokens), model(x, t, tokens), atol=0.05, rtol=0.05)
+
+
+def test_a_judge_of_scenes_comes_back_with_its_statistics(tmp_path, generator):
+    judge, path = SceneClassifier(8, (3, 4, 5)), tmp_path / "judge.safetensors"
+    judge(torch.randn(16, 3, 48, 48, generator=generator))  # in training mode: moves the running statistics
+    pretrained.write(path, judge.eval())
+    again, x = pretrained.read(path), torch.randn(2, 3, 48, 48, generator=generator)
+    assert isinstance(again, SceneClassifier) and not again.training and again.config == judge.config
+    for one, two in zip(again(x), judge(x), strict=True):
+        torch.testing.assert_close(one, two, atol=0.01, rtol=0.01)
+
+
+def test_a_network_of_another_package_is_not_written(tmp_path):
+    for model, wanted in (
+        (torch.nn.Linear(1, 1), r"\(Classifier, SceneClassifier\), got Linear"),
+        (Denoiser(torch.nn.Linear(1, 1), linear(50)), r"\(UNet, TextUNet\), got Linear"),
+    ):
+        with pytest.raises(ValueError, match=f"expected one of the networks of this package {wanted}"):
+            pretrained.write(tmp_path / "model.safetensors", model)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(kind="denoiser"),
+        dict(kind="scene classifier"),
+        dict(net={"width": 8, "dim": 16, "size": 16, "length": 6}),
+        dict(net={"words": ["a", "cat", "moon", "sun"], "width": 8, "dim": 16, "size": 16, "length": 6}),
+        dict(net={"words": ["a", "cat", "cat"], "width": 8, "dim": 16, "size": 16, "length": 6}),
+        dict(net={"words": ["a", "cat", "moon"], "width": 8, "dim": 16, "size": 12, "length": 6}),
+    ],
+)
+def test_text_weights_that_do_not_fit_their_description_are_refused(change, tmp_path, as_learner):
+    path = tmp_path / "model.safetensors"
+    pretrained.write(path, small_painter())
+    tensors, about = files.read_tensors(path)
+    files.write_tensors(path, tensors, about | change)
+    with pytest.raises(files.BadFile, match="does not hold weights of this package"):
+        pretrained.read(path)
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -160,7 +223,7 @@ def test_a_changed_copy_is_refused(name, shipped_copy):
 
 
 def test_only_what_is_shipped_has_a_card():
-    with pytest.raises(ValueError, match="digits, digit_classifier, got faces"):
+    with pytest.raises(ValueError, match="digits, digit_classifier, scenes, scene_classifier, got faces"):
         pretrained.card("faces")
 
 
@@ -194,9 +257,43 @@ def test_the_digit_model_beats_a_guess_at_every_noise():
     assert len(model.alpha_bar) == len(cosine()) and model.net.labels == 10
     g = torch.Generator().manual_seed(0)
     pick = torch.randint(5000, (64,), generator=g)
-    from diffusion_tutorial.training import simple_loss
-
     for t, most in ((50, 0.5), (300, 0.2), (700, 0.06), (950, 0.02)):
         eps = torch.randn(64, 1, 28, 28, generator=g)
         loss = simple_loss(model, images[pick], torch.full((64,), t), eps, model.alpha_bar, labels[pick])
         assert loss.mean() < most, t
+
+
+# The shipped model of scenes and its judge
+
+
+def test_the_judge_reads_drawn_scenes_the_held_out_ones_too():
+    judge, g = pretrained.load("scene_classifier"), torch.Generator().manual_seed(5)
+    for held_out in (False, True):
+        images, attributes, _ = scenes.sample(48, g, held_out)
+        assert metrics.scene_read(judge, images, attributes).float().mean() > 0.95
+    assert metrics.scene_read(judge, images.flip(2), attributes).float().mean() < 0.7  # it does look
+
+
+def test_the_scenes_that_the_model_draws_are_read_back():
+    """Six held-out prompts in eight guided steps: the judge reads most attributes back; by chance, one in fourteen."""
+    model, g = pretrained.load("scenes"), torch.Generator().manual_seed(0)
+    assert model.net.tokenizer.words == scenes.vocabulary() and len(model.alpha_bar) == len(cosine())
+    asked = scenes.pick(6, g, held_out=True)
+    cond = model.net.tokenizer([scenes.plain_caption(row) for row in asked])
+    x_T = torch.randn(6, 3, 48, 48, generator=g)
+    drawn = draw(guide(model, 4.0), x_T, times(8), model.alpha_bar, cond=cond, step=DPMSolverPP)
+    assert drawn.abs().max() <= 1
+    assert metrics.scene_read(pretrained.load("scene_classifier"), drawn, asked).float().mean() > 0.6
+    assert torch.cdist(drawn.flatten(1), drawn.flatten(1)).add(1e9 * torch.eye(6)).min() > 8  # no two alike
+
+
+def test_the_scene_model_beats_a_guess_and_knows_better_what_it_is_told():
+    model, g = pretrained.load("scenes"), torch.Generator().manual_seed(0)
+    images, _, captions = scenes.sample(16, g)
+    cond, eps = model.net.tokenizer(captions), torch.randn(images.shape, generator=g)
+    for t, most in ((50, 0.8), (300, 0.2), (700, 0.04), (950, 0.005)):
+        losses = [
+            simple_loss(model, images, torch.full((16,), t), eps, model.alpha_bar, told).mean()
+            for told in (cond, cond.roll(1, 0))
+        ]
+        assert losses[0] < most and losses[0] < (1.0 if t < 500 else 0.9) * losses[1], (t, losses)

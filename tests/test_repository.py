@@ -198,7 +198,7 @@ class TestCode:
 ORDER = [
     {"markov", "schedules", "forward", "exact", "predictions"},
     {"data", "models", "files", "pretrained"},
-    {"training", "samplers", "guidance", "metrics"},
+    {"training", "samplers", "guidance", "editing", "metrics"},
     {"plotting"},
     {"widgets"},
     {"checks"},

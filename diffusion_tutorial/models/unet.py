@@ -7,7 +7,7 @@ with 4 numbers each (`pixel_unshuffle`), so that every convolution has a quarter
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,7 +40,9 @@ class UNet(nn.Module):
         self.middle = nn.ModuleList([ResBlock(wide, wide, emb), Attention(wide), ResBlock(wide, wide, emb)])
         self.grow = nn.Conv2d(wide, width, 1)
         self.up = ResBlock(wide, width, emb)
-        self.out = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), _zero(nn.Conv2d(width, 4 * channels, 3, padding=1)))
+        self.out = nn.Sequential(
+            nn.GroupNorm(8, width), nn.SiLU(), zeroed(nn.Conv2d(width, 4 * channels, 3, padding=1))
+        )
 
     def forward(
         self, x_t: Float[Tensor, "batch c h w"], t: Int[Tensor, "batch"], cond: Int[Tensor, "batch"] | None = None
@@ -96,7 +98,7 @@ class ResBlock(nn.Module):
         super().__init__()
         self.norm1, self.conv1 = nn.GroupNorm(8, c_in), nn.Conv2d(c_in, c_out, 3, padding=1)
         self.film = nn.Linear(emb, 2 * c_out)
-        self.norm2, self.conv2 = nn.GroupNorm(8, c_out), _zero(nn.Conv2d(c_out, c_out, 3, padding=1))
+        self.norm2, self.conv2 = nn.GroupNorm(8, c_out), zeroed(nn.Conv2d(c_out, c_out, 3, padding=1))
         self.skip = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
 
     def forward(self, x: Float[Tensor, "batch c h w"], emb: Float[Tensor, "batch emb"]) -> Float[Tensor, "batch d h w"]:
@@ -113,17 +115,31 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm, self.qkv = nn.GroupNorm(8, channels), nn.Conv2d(channels, 3 * channels, 1)
-        self.out = _zero(nn.Conv2d(channels, channels, 1))
+        self.out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Float[Tensor, "batch c h w"], emb: Tensor | None = None) -> Float[Tensor, "batch c h w"]:
         b, c, h, w = x.shape
         q, k, v = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = attention_weights(q, k) @ v.float()
         return x + self.out(mixed.transpose(-1, -2).reshape(b, c, h, w))
 
 
-def _zero(conv: nn.Conv2d) -> nn.Conv2d:
+def attention_weights(
+    q: Float[Tensor, "batch heads n d"], k: Float[Tensor, "batch heads m d"], there: Bool[Tensor, "batch m"] | None = None
+) -> Float[Tensor, "batch heads n m"]:
+    """softmax(q k^T / sqrt(d)): how much each of n places takes from each of m; where not `there`, nothing.
+
+    In float32 always: of so few numbers the bfloat16 version on a CPU is the slow one (benchmarks/README.md).
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        scores = q.float() @ k.float().transpose(-1, -2) / q.shape[-1] ** 0.5
+        if there is not None:
+            scores = scores.masked_fill(~there[:, None, None], float("-inf"))
+        return scores.softmax(-1)
+
+
+def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
     """Start at zero, so that every block begins as the identity and training grows it from there."""
-    nn.init.zeros_(conv.weight)
-    nn.init.zeros_(conv.bias)
-    return conv
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

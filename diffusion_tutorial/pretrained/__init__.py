@@ -12,16 +12,19 @@ from pathlib import Path
 from torch import nn
 
 from diffusion_tutorial import files
-from diffusion_tutorial.models.classifier import Classifier
+from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
+from diffusion_tutorial.models.text_unet import TextUNet
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
 
 FOLDER = Path(__file__).parent
-SHIPPED = ("digits", "digit_classifier")
+SHIPPED = ("digits", "digit_classifier", "scenes", "scene_classifier")
+DENOISERS = {"denoiser": UNet, "text denoiser": TextUNet}
+CLASSIFIERS = {"classifier": Classifier, "scene classifier": SceneClassifier}
 
 
 def card(name: str) -> dict:
-    """The model card of a shipped model: "digits" or "digit_classifier"."""
+    """The model card of a shipped model, one of SHIPPED."""
     if name not in SHIPPED:
         raise ValueError(f"expected one of the shipped models {', '.join(SHIPPED)}, got {name}")
     path = FOLDER / f"{name}.json"
@@ -32,7 +35,7 @@ def card(name: str) -> dict:
 
 
 def load(name: str) -> nn.Module:
-    """A shipped model, in float32 and evaluation mode: the denoiser "digits" or the classifier "digit_classifier".
+    """A shipped model, in float32 and evaluation mode: the denoisers "digits" and "scenes", and a judge for each.
 
     Raises files.BadFile if the weights are not the ones that the card was written for.
     """
@@ -48,12 +51,10 @@ def read(path: str | Path) -> nn.Module:
     """The model in a weights file that `write` wrote, in float32 and evaluation mode; files.BadFile if it is not one."""
     tensors, about = files.read_tensors(path)
     try:
-        if about["kind"] == "denoiser":
-            model = Denoiser(UNet(**about["net"]), tensors.pop("alpha_bar"), about["output"])
-        elif about["kind"] == "classifier":
-            model = Classifier(**about["net"])
+        if about["kind"] in DENOISERS:
+            model = Denoiser(DENOISERS[about["kind"]](**about["net"]), tensors.pop("alpha_bar"), about["output"])
         else:
-            raise KeyError(f"kind {about['kind']}")
+            model = CLASSIFIERS[about["kind"]](**about["net"])
         model.load_state_dict({name: x.float() if x.is_floating_point() else x for name, x in tensors.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as problem:
         raise files.BadFile(f"{path} does not hold weights of this package ({problem})") from problem
@@ -65,11 +66,19 @@ def write(path: str | Path, model: nn.Module) -> str:
     tensors = {k: x.half() if x.is_floating_point() else x for k, x in model.state_dict().items()}
     if isinstance(model, Denoiser):
         tensors["alpha_bar"] = model.alpha_bar
-        about = {"kind": "denoiser", "net": model.net.config, "output": model.output}
+        about = {"kind": _kind(DENOISERS, model.net), "net": model.net.config, "output": model.output}
     else:
-        about = {"kind": "classifier", "net": model.config}
+        about = {"kind": _kind(CLASSIFIERS, model), "net": model.config}
     files.write_tensors(path, tensors, about)
     return sha256(path)
+
+
+def _kind(kinds: dict[str, type], model: nn.Module) -> str:
+    for kind, cls in kinds.items():
+        if isinstance(model, cls):
+            return kind
+    wanted = ", ".join(cls.__name__ for cls in kinds.values())
+    raise ValueError(f"expected one of the networks of this package ({wanted}), got {type(model).__name__}")
 
 
 def write_card(path: str | Path, about: dict) -> None:

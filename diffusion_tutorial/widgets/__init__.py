@@ -4,10 +4,12 @@
   where scripts are switched off, it shows all frames side by side.
 - `weather`: a matrix of probabilities in number fields, and a figure that is drawn again when one changes.
 - `explore`: sliders that call Python and redraw a figure; without a kernel it shows the figure as last drawn.
+- `prompt_box`: a field for a sentence, and the pictures that a model draws of it; the same without a kernel.
 """
 
 from diffusion_tutorial.widgets.explore import explore
+from diffusion_tutorial.widgets.prompt import prompt_box
 from diffusion_tutorial.widgets.scrubber import scrubber
 from diffusion_tutorial.widgets.weather import weather
 
-__all__ = ["explore", "scrubber", "weather"]
+__all__ = ["explore", "prompt_box", "scrubber", "weather"]

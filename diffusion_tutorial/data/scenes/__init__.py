@@ -5,19 +5,25 @@ held_out=True those that training never sees: a tenth of all combinations, by th
 The faces and things are by OpenMoji: ATTRIBUTION stands wherever these pictures do.
 """
 
-from collections.abc import Iterator
-
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from diffusion_tutorial.data.scenes.captions import WORDINGS, caption, plain_caption, read, vocabulary, words
+from diffusion_tutorial.data.scenes.captions import (
+    WORDINGS,
+    caption,
+    partial_caption,
+    plain_caption,
+    read,
+    vocabulary,
+    words,
+)
 from diffusion_tutorial.data.scenes.drawing import SIZE, draw
 from diffusion_tutorial.data.scenes.world import PLACES, SUBJECTS, THINGS, Scene, combinations, is_held_out
 
 __all__ = [
-    "ATTRIBUTION", "PLACES", "SIZE", "SUBJECTS", "THINGS", "WORDINGS", "Scene", "batches", "caption", "combinations",
-    "draw", "is_held_out", "pick", "plain_caption", "read", "sample", "vocabulary", "words",
+    "ATTRIBUTION", "PLACES", "SIZE", "SUBJECTS", "THINGS", "WORDINGS", "Scene", "caption", "combinations",
+    "draw", "is_held_out", "pick", "plain_caption", "read", "sample", "to_pixels", "vocabulary", "words",
 ]  # fmt: skip
 
 ATTRIBUTION = (
@@ -37,18 +43,24 @@ def pick(n: int, generator: torch.Generator, held_out: bool = False) -> Int[Tens
     return scenes[torch.randint(len(scenes), (n,), generator=generator)]
 
 
-def sample(n: int, generator: torch.Generator, held_out: bool = False) -> Batch:
+def sample(n: int, generator: torch.Generator, held_out: bool = False, partial: float = 0.0) -> Batch:
     """n pictures in [-1, 1], (n, 3, 48, 48) float32; their attributes, (n, 3) int64; and a caption each.
 
-    The wording and the synonyms of a caption vary as the pictures do; the same seed gives the same of everything.
+    The wording and the synonyms of a caption vary as the pictures do, and a share `partial` of the captions leaves
+    something out; the same seed gives the same of everything.
     """
+    if not 0 <= partial <= 1:
+        raise ValueError(f"expected a share of partial captions from 0 to 1, got {partial}")
     attributes = pick(n, generator, held_out)
     wordings = torch.randint(len(WORDINGS), (n,), generator=generator).tolist()
-    captions = [caption(tuple(row), wording, generator) for row, wording in zip(attributes.tolist(), wordings)]
+    left_out = (torch.rand(n, generator=generator) < partial).tolist()
+    captions = [
+        partial_caption(tuple(row), generator) if less else caption(tuple(row), wording, generator)
+        for row, wording, less in zip(attributes.tolist(), wordings, left_out)
+    ]
     return draw(attributes, generator), attributes, captions
 
 
-def batches(size: int, generator: torch.Generator, held_out: bool = False) -> Iterator[Batch]:
-    """Fresh scenes without end, `size` at a time."""
-    while True:
-        yield sample(size, generator, held_out)
+def to_pixels(images: Float[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n h w 3"]:
+    """float -1..1 to uint8 0..255, rounded, colours last; values beyond the range are cut off."""
+    return images.permute(0, 2, 3, 1).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).contiguous()

@@ -35,9 +35,36 @@ WORDINGS = (
     "{picture} showing {who} {where} and {thing}",
     "{noun}, {item}, {place}",
     "{place}, {noun}, {item}",
+    "{who}, {where}, {doing}",
+    "{who} {doing} while it is {where}",
+    "{who} with {thing} who is {where}",
+    "{who} which {does} {where}",
+    "draw {who} {doing} {where}",
+    "show me {who} with {thing} {where}",
+    "please paint {picture} of {who} {where} with {thing}",
+    "{where} we see {who} and {thing}",
+    "{who} sits {where} and {does}",
+    "imagine {who} {where}, {doing}",
+    "{thing}, {who}, {where}",
+    "{who} lives {where} and has {thing}",
 )
-FILLERS = ("little", "cute", "happy", "small", "funny", "friendly")
-PICTURES = ("picture", "drawing", "photo", "painting", "image", "cartoon")
+PARTIAL = (  # something is left out, and may be anything
+    "{who} {doing}",
+    "{who} {where}",
+    "{who} with {thing}",
+    "{who}",
+    "{noun}",
+    "{picture} of {who}",
+    "{doing} {where}",
+    "{thing} {where}",
+    "{where}",
+    "{place}",
+)
+FILLERS = (
+    *("little", "cute", "happy", "small", "funny", "friendly", "big", "young", "cool", "sweet", "lovely", "smiling"),
+    *("cheerful", "beautiful", "tiny", "silly", "brave", "lonely"),
+)
+PICTURES = ("picture", "drawing", "photo", "painting", "image", "cartoon", "scene", "illustration", "sketch")
 ARTICLES = ("a", "an", "the", "its")
 # every synonym is as likely as another, but the standard word comes up at least so often
 STANDARD, WITHOUT_ARTICLES, WITH_FILLER, THE = 0.4, 0.2, 0.15, 0.15
@@ -55,7 +82,17 @@ def caption(
     check(torch.as_tensor(attributes)[None])
     if not 0 <= wording < len(WORDINGS):
         raise ValueError(f"expected a wording in 0..{len(WORDINGS) - 1}, got {wording}")
-    text = _say(Scene(*(int(x) for x in attributes)), WORDINGS[wording], _Chance(generator))
+    return _tell(attributes, WORDINGS[wording], generator)
+
+
+def partial_caption(attributes: Int[Tensor, "3"] | tuple[int, int, int], generator: torch.Generator) -> str:
+    """A caption that leaves something out, and leaves it open with that: "a kitty on the moon", "downtown"."""
+    check(torch.as_tensor(attributes)[None])
+    return _tell(attributes, PARTIAL[torch.randint(len(PARTIAL), (1,), generator=generator)], generator)
+
+
+def _tell(attributes: Tensor | tuple[int, ...], template: str, generator: torch.Generator | None) -> str:
+    text = _say(Scene(*(int(x) for x in attributes)), template, _Chance(generator))
     return re.sub(r"\s+", " ", text).replace(" ,", ",").strip()
 
 
@@ -106,7 +143,7 @@ def words(text: str) -> list[str]:
 @cache
 def vocabulary() -> tuple[str, ...]:
     """Every word that a caption can contain, in lower case, in alphabetical order."""
-    rows = [*FILLERS, *PICTURES, *ARTICLES, *(re.sub(r"{\w+}", " ", wording) for wording in WORDINGS)]
+    rows = [*FILLERS, *PICTURES, *ARTICLES, *(re.sub(r"{\w+}", " ", wording) for wording in WORDINGS + PARTIAL)]
     rows += [phrase for table in _phrases() for phrases in table for phrase in phrases]
     return tuple(sorted({word for row in rows for word in words(row)}))
 

@@ -1,0 +1,228 @@
+"""Editing: fill in what is missing, change one thing and keep the rest. Derived in lessons 10 and 11.
+
+Everything here drives any denoiser, and none of it trains one. A picture `x0` is (batch, channels, height, width) in
+[-1, 1]. A mask says where to fill: True, or 1, is what is missing; False, or 0, is known and comes back exactly.
+"""
+
+import inspect
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from diffusion_tutorial import samplers
+from diffusion_tutorial.forward import q_sample
+from diffusion_tutorial.predictions import x0_from_eps
+from diffusion_tutorial.schedules import at, check_step
+
+Step = Callable[..., tuple[Tensor, Tensor]]
+
+
+def as_mask(mask: Shaped[Tensor, "*any"], x0: Float[Tensor, "batch c h w"]) -> Bool[Tensor, "..."]:
+    """The mask as (batch or 1, 1, h, w), True where to fill; a ValueError that says what came if it is no such mask.
+
+    Accepted: (h, w), (1, h, w), (batch, h, w) or with a channel of 1; bool, or numbers that are all 0 or 1.
+    """
+    b, _, h, w = x0.shape
+    shape = tuple(mask.shape)
+    if mask.ndim == 4 and shape[1] == 1:
+        mask = mask[:, 0]
+    if mask.shape[-2:] != (h, w) or mask.shape[:-2] not in ((), (1,), (b,)):
+        wanted = f"({h}, {w}), ({b}, {h}, {w}) or ({b}, 1, {h}, {w})"
+        raise ValueError(f"expected a mask of shape {wanted} for pictures {tuple(x0.shape)}, got {shape}")
+    if mask.dtype != torch.bool and not torch.isin(mask, torch.tensor([0, 1]).to(mask)).all():
+        raise ValueError(f"expected a mask of 0 (known) and 1 (to fill), got {mask.min():.3g} to {mask.max():.3g}")
+    return mask.bool().view(-1, 1, h, w).to(x0.device)
+
+
+def renoise(
+    x_s: Float[Tensor, "batch ..."],
+    s: Int[Tensor, "batch"],
+    t: Int[Tensor, "batch"],
+    noise: Float[Tensor, "batch ..."],
+    alpha_bar: Float[Tensor, "times"],
+) -> Float[Tensor, "batch ..."]:
+    """x_t = sqrt(a) x_s + sqrt(1 - a) noise, a = alpha_bar_t / alpha_bar_s: forward from s to t > s, all steps at once.
+
+    It is `forward.q_step` over several steps; RePaint walks back up with it (Lugmayr et al. 2022, algorithm 1, line 8).
+    """
+    check_step(t, s)
+    a = at(alpha_bar, t, x_s, noise) / at(alpha_bar, s, x_s)
+    return torch.sqrt(a) * x_s + torch.sqrt(1 - a) * noise
+
+
+def inpaint_step(
+    step: Step,
+    x0: Float[Tensor, "batch c h w"],
+    mask: Shaped[Tensor, "*any"],
+    resample: int = 1,
+    generator: torch.Generator | None = None,
+) -> Step:
+    """A step that keeps the known part: x_s = mask x_s + (1 - mask) q_sample(x0, s)  (Lugmayr et al. 2022, eq. 8).
+
+    The known part is noised to time s, so that both halves are equally noisy; at s = 0 it is x0 itself, exactly.
+    resample = 1 is plain replacement. More of it is RePaint: the step is taken so many times, with the noise put back
+    between (`renoise`), so that what is filled in gets to know what is around it (algorithm 1).
+    """
+    hole = as_mask(mask, _picture(x0))
+    if resample < 1:
+        raise ValueError(f"expected resample >= 1, got {resample}")
+    step = step() if isinstance(step, type) else step
+    looks_ahead = "denoise" in inspect.signature(step).parameters
+
+    def fresh() -> Tensor:
+        return torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
+
+    def filled(
+        x_t: Tensor,
+        eps_hat: Tensor,
+        t: Tensor,
+        s: Tensor,
+        alpha_bar: Tensor,
+        noise: Tensor,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        ahead = {"denoise": denoise} if looks_ahead else {}
+        for left in reversed(range(resample)):
+            x_s, x0_hat = step(x_t, eps_hat, t, s, alpha_bar, noise, **ahead)
+            x_s = torch.where(hole, x_s, q_sample(x0, s, fresh(), alpha_bar))
+            if left:
+                x_t, noise = renoise(x_s, s, t, fresh(), alpha_bar), fresh()
+                eps_hat = denoise(x_t, t)
+        return x_s, x0_hat
+
+    return filled
+
+
+def inpaint(
+    denoiser: Callable[..., Tensor],
+    x0: Float[Tensor, "batch c h w"],
+    mask: Shaped[Tensor, "*any"],
+    times: list[int],
+    alpha_bar: Float[Tensor, "times"],
+    cond: Tensor | None = None,
+    step: Step = samplers.ddpm_step,
+    resample: int = 1,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "batch c h w"]:
+    """Fill the hole of each picture, from static; `resample` = 1 replaces, about 10 is RePaint. See `inpaint_step`.
+
+    The known pixels come back exactly as they were. To watch, drive `samplers.sample` with `inpaint_step` yourself.
+    """
+    x_T = torch.randn(_picture(x0).shape, generator=generator, dtype=x0.dtype).to(x0.device)
+    filling = inpaint_step(step, x0, mask, resample, generator)
+    return samplers.draw(denoiser, x_T, times, alpha_bar, cond=cond, step=filling, generator=generator)
+
+
+def sdedit(
+    denoiser: Callable[..., Tensor],
+    x0: Float[Tensor, "batch c h w"],
+    strength: float,
+    alpha_bar: Float[Tensor, "times"],
+    cond: Tensor | None = None,
+    steps: int = 20,
+    step: Step = samplers.ddpm_step,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "batch c h w"]:
+    """x_t = q_sample(x0, t) at t = strength T, then the walk back from there  (Meng et al. 2022, 2108.01073, algorithm 1).
+
+    strength 0 returns the picture as it is, 1 forgets it. `steps` is for the whole way from T; of it the share
+    `strength` is taken, at least one.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"expected a strength from 0 (keep) to 1 (forget), got {strength}")
+    start = round(strength * (len(alpha_bar) - 1))
+    if start == 0:
+        return _picture(x0).clone()
+    t = torch.full((len(x0),), start, device=x0.device)
+    eps = torch.randn(_picture(x0).shape, generator=generator, dtype=x0.dtype).to(x0.device)
+    x_t = q_sample(x0, t, eps, alpha_bar)
+    times = samplers.times(min(start, max(1, round(strength * steps))), T=start)
+    return samplers.draw(denoiser, x_t, times, alpha_bar, cond=cond, step=step, generator=generator)
+
+
+@torch.no_grad()
+def invert(
+    denoiser: Callable[..., Tensor],
+    x0: Float[Tensor, "batch c h w"],
+    times: list[int],
+    alpha_bar: Float[Tensor, "times"],
+    cond: Tensor | None = None,
+    refine: int = 0,
+) -> list[Float[Tensor, "batch c h w"]]:
+    """From the picture to the static that DDIM would make it of: the DDIM step taken upwards (Song et al. 2020, sec. 5.4).
+
+    x_t = sqrt(alpha_bar_t) x0_hat + sqrt(1 - alpha_bar_t) eps_hat, with x0_hat and eps_hat guessed at x_s, the step
+    before. `times` fall, as for the walk back, whose steps this undoes. The walk back guesses at x_t instead, so some
+    error stays; each of `refine` rounds guesses again at the x_t just found (a fixed point undoes the step exactly).
+    Returns one x for each of `times`, in their order: the static first, x0 last.
+    """
+    if len(times) < 2 or times[-1] != 0 or any(t <= s for t, s in zip(times, times[1:])):
+        raise ValueError(f"expected times that fall to 0, got {times}")
+    x, path = _picture(x0), [x0]
+    for s, t in zip(times[::-1], times[-2::-1]):
+        s_batch, t_batch = (torch.full((len(x0),), time, device=x0.device) for time in (s, t))
+        guess_at, x_t = s_batch.clamp(min=1), x  # no network is trained at t = 0, where there is no noise to guess
+        for _ in range(1 + refine):
+            eps_hat = denoiser(x_t, guess_at, cond)
+            x0_hat = x0_from_eps(x, eps_hat, s_batch, alpha_bar)
+            x_t, guess_at = q_sample(x0_hat, t_batch, eps_hat, alpha_bar), t_batch
+        x = x_t
+        path.append(x)
+    return path[::-1]
+
+
+def slerp(a: Float[Tensor, "batch ..."], b: Float[Tensor, "batch ..."], share: float) -> Float[Tensor, "batch ..."]:
+    """Between two noises along the sphere: (sin((1 - share) angle) a + sin(share angle) b) / sin(angle)  (Shoemake 1985).
+
+    Noise in many dimensions has nearly one length (lesson 01); the straight line between two would cut through the
+    inside, where no noise is. `angle` is the angle between them.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"expected two of the same shape, got {tuple(a.shape)} and {tuple(b.shape)}")
+    flat = [torch.nn.functional.normalize(x.flatten(1).double(), dim=1) for x in (a, b)]
+    angle = (flat[0] * flat[1]).sum(1).clamp(-1, 1).arccos().view(-1, *[1] * (a.ndim - 1)).to(a)
+    straight = angle.sin().abs() < 1e-6  # the same noise twice: nothing to turn
+    turned = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin().masked_fill(straight, 1)
+    return torch.where(straight, (1 - share) * a + share * b, turned)
+
+
+def edit(
+    denoiser: Callable[..., Tensor],
+    x0: Float[Tensor, "batch c h w"],
+    source: Tensor | None,
+    target: Tensor | None,
+    times: list[int],
+    alpha_bar: Float[Tensor, "times"],
+    mask: Shaped[Tensor, "*any"] | None = None,
+    forward: Callable[..., Tensor] | None = None,
+    refine: int = 2,
+) -> Float[Tensor, "batch c h w"]:
+    """Invert the picture as `source`, walk back as `target`: what the two conditions share stays, the rest changes.
+
+    The inversion runs on `forward` (default: the denoiser itself; without guidance it is most faithful), the walk back
+    by DDIM on the denoiser. With a mask, everything outside it is taken from the path of the inversion at every step
+    (Couairon et al. 2022, 2210.11427, section 3.2), so it comes back as it was. `times` fall from where to start to 0.
+    """
+    hole = None if mask is None else as_mask(mask, x0)
+    path = invert(forward or denoiser, x0, times, alpha_bar, source, refine)
+    x = path[0]
+    for state, kept in zip(range(len(times) - 1), path[1:]):
+        t, s = (torch.full((len(x0),), time, device=x0.device) for time in times[state : state + 2])
+        with torch.no_grad():
+            x, _ = samplers.ddim_step(x, denoiser(x, t, target), t, s, alpha_bar, torch.zeros_like(x))
+        if hole is not None:
+            x = torch.where(hole, x, kept)
+    return x
+
+
+def _picture(x0: Float[Tensor, "batch c h w"]) -> Tensor:
+    """x0 itself, or a ValueError that says why it is no batch of pictures in [-1, 1]."""
+    if x0.ndim != 4 or not x0.is_floating_point():
+        raise ValueError(
+            f"expected pictures (batch, channels, height, width) of floats, got {tuple(x0.shape)} {x0.dtype}"
+        )
+    if not x0.isfinite().all() or x0.abs().max() > 1:
+        raise ValueError(f"expected pictures in [-1, 1], got {x0.min():.3g} to {x0.max():.3g}")
+    return x0

@@ -1,0 +1,85 @@
+"""From words to vectors: a tokenizer over a known vocabulary, and a small encoder that reads a caption. Lesson 09.
+
+A caption becomes a row of whole numbers, one a word; each number owns a learned vector; two layers of attention let
+every word see the others, so that "sea" may mean something else after "by the" than after "under the".
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+PAD, START = 0, 1  # two tokens that are no words: nothing more comes; here it begins
+
+
+class UnknownWord(ValueError):
+    """A caption has a word that the model never learned."""
+
+
+class Tokenizer:
+    """Captions as tokens: START, then one number for each word, then PAD up to `length`; (n, length) int64.
+
+    Upper case, commas and full stops are ignored. The null caption is START alone: an empty caption.
+    """
+
+    def __init__(self, words: Sequence[str], length: int = 24):
+        if len(set(words)) != len(words) or length < 1:
+            raise ValueError(
+                f"expected words without doubles and a length of at least 1, got {len(words)} and {length}"
+            )
+        self.words, self.length = tuple(words), length
+        self.number = {word: i for i, word in enumerate(self.words, start=START + 1)}
+
+    def __call__(self, captions: Sequence[str]) -> Int[Tensor, "n length"]:
+        tokens = torch.full((len(captions), self.length), PAD)
+        for row, caption in zip(tokens, captions):
+            numbers = [START, *(self._number(word) for word in self.split(caption))]
+            if len(numbers) > self.length:
+                raise ValueError(f"expected at most {self.length - 1} words, got {len(numbers) - 1}: {caption}")
+            row[: len(numbers)] = torch.tensor(numbers)
+        return tokens
+
+    @staticmethod
+    def split(caption: str) -> list[str]:
+        """The words of a caption, in lower case."""
+        return re.findall(r"[^\W_]+", caption.lower())
+
+    def decode(self, tokens: Int[Tensor, "length"]) -> list[str]:
+        """What each token stands for, START as "[start]", without the padding: the columns of an attention map."""
+        return ["[start]" if i == START else self.words[i - START - 1] for i in tokens.tolist() if i != PAD]
+
+    def _number(self, word: str) -> int:
+        if word in self.number:
+            return self.number[word]
+        near = difflib.get_close_matches(word, self.words, n=3, cutoff=0.5)
+        hint = f"the nearest that it knows: {', '.join(near)}" if near else f"it knows {len(self.words)} words"
+        raise UnknownWord(f'the model never learned the word "{word}"; {hint}')
+
+
+class TextEncoder(nn.Module):
+    """A vector for each token, from its word, its position and the words around it; (batch, length, dim).
+
+    A learned vector a word and a position, then the encoder layers of Vaswani et al. 2017, section 3.1, with the norm
+    first (as in GPT-2). PAD is seen by none.
+    """
+
+    def __init__(self, words: int, length: int, dim: int = 128, layers: int = 2, heads: int = 4):
+        super().__init__()
+        self.word, self.position = nn.Embedding(words + 2, dim), nn.Embedding(length, dim)
+        for table in (self.word, self.position):
+            nn.init.normal_(table.weight, std=0.5)
+        layer = nn.TransformerEncoderLayer(
+            dim, heads, 2 * dim, dropout=0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
+
+    def forward(
+        self, tokens: Int[Tensor, "batch length"]
+    ) -> tuple[Float[Tensor, "batch length dim"], Bool[Tensor, "batch length"]]:
+        """The vectors, and which of the tokens are there (not PAD)."""
+        there = tokens != PAD
+        x = self.word(tokens) + self.position.weight[: tokens.shape[1]]
+        return self.layers(x, src_key_padding_mask=~there), there

@@ -1,0 +1,56 @@
+"""A field for a sentence: type one, press Enter, and the pictures are drawn."""
+
+import html
+from collections.abc import Callable
+
+import ipywidgets
+from jaxtyping import Float
+from torch import Tensor
+
+from diffusion_tutorial import plotting
+from diffusion_tutorial.widgets.figure import LiveFigure
+
+NO_WORDS = "No words: the model draws whatever it likes, and w has nothing to insist on."
+
+
+def prompt_box(
+    draw: Callable[[str, int, float], Float[Tensor, "n c h w"]],
+    caption: str,
+    alt: str,
+    prompt: str = "",
+    seed: int = 0,
+    w: float = 3.0,
+) -> LiveFigure:
+    """A text field, a seed and a guidance scale w over draw(prompt, seed, w); drawn again when one of them changes.
+
+    draw: returns pictures in [-1, 1]. Where it raises a ValueError, for example models.text.UnknownWord, its sentence
+    stands in place of the pictures. What was asked for is added to the caption, so that it is also on a page without a kernel.
+    """
+    look = dict(style={"description_width": "initial"}, continuous_update=False)
+    text = ipywidgets.Text(prompt, placeholder="type a sentence, press Enter", description="prompt", **look)
+    text.layout.width, text.layout.max_width = "40em", "100%"
+    number = ipywidgets.BoundedIntText(seed, min=0, max=9999, description="seed", layout={"width": "9em"}, **look)
+    scale = ipywidgets.FloatSlider(w, min=0, max=12, step=0.5, readout_format=".1f", description="w", **look)
+    note = ipywidgets.HTML()
+    live = LiveFigure([text, ipywidgets.HBox([number, scale]), note], caption, alt)
+
+    def say(sentence: str) -> None:
+        note.value = f'<p role="status" style="margin:0">{html.escape(sentence)}</p>'
+
+    def redraw(change: object = None) -> None:
+        asked = " ".join(text.value.split())
+        say("Drawing …")
+        try:
+            pictures = draw(asked, number.value, scale.value)
+        except ValueError as problem:
+            live.picture.value = f'<p role="alert">{html.escape(str(problem))}.</p>'
+            say("Nothing drawn.")
+            return
+        live.caption = f"{caption} Asked for: {asked or '(nothing)'}; seed {number.value}, w = {scale.value:g}."
+        live.redraw(plotting.images(pictures, size=1.3))
+        say("" if asked else NO_WORDS)
+
+    for control in (text, number, scale):
+        control.observe(redraw, names="value")
+    redraw()
+    return live

@@ -1,0 +1,226 @@
+"""Editing on cases with a known answer: for Gaussian pictures the best denoiser, and every conditional, is exact."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from diffusion_tutorial import editing, samplers
+from diffusion_tutorial.forward import q_sample, q_step
+from diffusion_tutorial.schedules import cosine
+
+ALPHA_BAR = cosine()
+RHO = 0.9
+
+
+def pair(rho: float = RHO, sigma: float = 0.3):
+    """Pictures of two pixels, Gaussian with correlation rho: the exact eps_hat(x_t, t), whatever the condition."""
+    cov = sigma**2 * torch.tensor([[1.0, rho], [rho, 1.0]], dtype=torch.float64)
+
+    def denoiser(x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        a = ALPHA_BAR[t].view(-1, 1, 1)
+        precision = torch.linalg.inv(a * cov + (1 - a) * torch.eye(2))
+        x = x_t.flatten(1)[:, :, None].double()
+        return (torch.sqrt(1 - a) * precision @ x).view(x_t.shape).to(x_t)
+
+    return denoiser
+
+
+def pictures(n: int, generator: torch.Generator) -> Tensor:
+    """n pairs from the same Gaussian, (n, 1, 1, 2), inside [-1, 1]."""
+    z = torch.randn(n, 2, generator=generator)
+    pair = 0.3 * torch.stack([z[:, 0], RHO * z[:, 0] + (1 - RHO**2) ** 0.5 * z[:, 1]], 1)
+    return pair.clamp(-1, 1).view(n, 1, 1, 2)
+
+
+RIGHT = torch.tensor([[False, True]])  # the right pixel is missing
+
+
+@pytest.mark.parametrize("resample", [1, 3])
+@pytest.mark.parametrize("name", samplers.STEPS)
+def test_known_pixels_come_back_exactly(name, resample, generator):
+    x0 = pictures(5, generator)
+    step = samplers.STEPS[name]
+    out = editing.inpaint(
+        pair(), x0, RIGHT, samplers.times(4), ALPHA_BAR, step=step, resample=resample, generator=generator
+    )
+    assert torch.equal(out[..., 0], x0[..., 0]) and not torch.isclose(out[..., 1], x0[..., 1]).any()
+
+
+def test_repaint_comes_near_the_conditional_and_replacement_misses_it():
+    """Given the left pixel the right one has mean rho * left; replacement lets the two halves disagree."""
+    left = torch.tensor([-0.4, 0.4]).repeat_interleave(2000)
+    x0 = torch.stack([left, torch.zeros_like(left)], 1).view(-1, 1, 1, 2)
+    slope = {}
+    for resample in (1, 10):
+        seed = torch.Generator().manual_seed(1)
+        out = editing.inpaint(pair(), x0, RIGHT, samplers.times(50), ALPHA_BAR, resample=resample, generator=seed)
+        slope[resample] = ((out[:, 0, 0, 1] * left).mean() / left.square().mean()).item()
+    assert RHO - 0.06 < slope[10] < RHO + 0.03 and slope[1] < RHO - 0.25
+
+
+def test_the_known_part_is_noised_to_the_time_of_the_step(generator):
+    x0 = torch.full((4000, 1, 1, 2), 0.5)
+    step = editing.inpaint_step(samplers.ddim_step, x0, RIGHT, generator=generator)
+    t, s = (torch.full((4000,), time) for time in (800, 600))
+    x_t = torch.randn(x0.shape, generator=generator)
+    x_s, _ = step(x_t, torch.zeros_like(x_t), t, s, ALPHA_BAR, torch.zeros_like(x_t), pair())
+    a, known = ALPHA_BAR[600].item(), x_s[..., 0]
+    assert abs(known.mean().item() - 0.5 * a**0.5) < 0.05 and abs(known.var().item() - (1 - a)) < 0.05
+
+
+def test_renoise_is_the_chain_of_q_step(generator):
+    """Mean and variance of three single steps at once; over one step it is q_step."""
+    x, n = torch.full((50_000, 1), 0.7, dtype=torch.float64), 50_000
+    s, t = torch.full((n,), 500), torch.full((n,), 503)
+    chain = x
+    for k in (501, 502, 503):
+        eps = torch.randn(n, 1, generator=generator, dtype=torch.float64)
+        chain = q_step(chain, torch.full((n,), k), eps, ALPHA_BAR)
+    eps = torch.randn(n, 1, generator=generator, dtype=torch.float64)
+    at_once = editing.renoise(x, s, t, eps, ALPHA_BAR)
+    assert abs(chain.mean() - at_once.mean()) < 2e-3 and abs(chain.std() / at_once.std() - 1) < 0.02
+    torch.testing.assert_close(editing.renoise(x, s, s + 1, eps, ALPHA_BAR), q_step(x, s + 1, eps, ALPHA_BAR))
+
+
+def test_sdedit_goes_from_the_picture_to_a_new_one(generator):
+    x0 = pictures(400, generator)
+    change = []
+    for strength in (0.0, 0.2, 0.5, 1.0):
+        seed = torch.Generator().manual_seed(5)
+        out = editing.sdedit(pair(), x0, strength, ALPHA_BAR, steps=40, generator=seed)
+        assert out.shape == x0.shape and out is not x0
+        change.append((out - x0).square().mean().sqrt().item())
+    assert change[0] == 0 and change == sorted(change)
+    both = torch.stack([out.flatten(), x0.flatten()])
+    assert abs(torch.corrcoef(both)[0, 1]) < 0.1  # at full strength nothing of the picture is left
+
+
+def test_inversion_is_undone_by_ddim_better_with_more_steps_and_exactly_at_the_fixed_point(generator):
+    x0 = pictures(50, generator).double()
+
+    def error(n: int, refine: int) -> float:
+        times = samplers.times(n)
+        path = editing.invert(pair(), x0, times, ALPHA_BAR, refine=refine)
+        assert len(path) == n + 1 and torch.equal(path[-1], x0)
+        x = path[0]
+        for t, s in zip(times, times[1:]):
+            t, s = torch.full((50,), t), torch.full((50,), s)
+            x, _ = samplers.ddim_step(x, pair()(x, t), t, s, ALPHA_BAR, torch.zeros_like(x), clip=None)
+        return (x - x0).abs().max().item()
+
+    coarse, fine = error(20, 0), error(200, 0)
+    assert fine < coarse / 3 and error(200, 30) < fine / 1000
+
+
+def test_inverted_gaussians_are_standard_noise(generator):
+    x0 = pictures(4000, generator).double()
+    x_T = editing.invert(pair(), x0, samplers.times(200), ALPHA_BAR, refine=5)[0].flatten(1)
+    torch.testing.assert_close(torch.cov(x_T.T), torch.eye(2, dtype=torch.float64), atol=0.1, rtol=0)
+
+
+def test_slerp_keeps_the_length_and_the_ends(generator):
+    a, b = (torch.randn(3, 1, 16, 16, generator=generator) for _ in range(2))
+    torch.testing.assert_close(editing.slerp(a, b, 0.0), a)
+    torch.testing.assert_close(editing.slerp(a, b, 1.0), b)
+    middle = editing.slerp(a, b, 0.5)
+    assert (middle.flatten(1).norm(dim=1) / 16 - 1).abs().max() < 0.12
+    assert (((a + b) / 2).flatten(1).norm(dim=1) / 16 - 0.71).abs().max() < 0.1  # the straight line falls short
+    torch.testing.assert_close(editing.slerp(a, a, 0.3), a)
+
+
+def test_an_edit_keeps_what_is_outside_the_mask_and_changes_inside(generator):
+    """The condition shifts the mean of both pixels; only the one under the mask follows it."""
+    plain = pair(rho=0.0)
+
+    def denoiser(x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        mean = 0.0 if cond is None else cond.view(-1, 1, 1, 1)
+        a = ALPHA_BAR[t].view(-1, 1, 1, 1).to(x_t)
+        return plain(x_t - torch.sqrt(a) * mean, t)
+
+    x0 = pictures(200, generator) - 0.4
+    x0 = x0.clamp(-1, 1)
+    source, target = torch.full((200,), -0.4), torch.full((200,), 0.4)
+    arguments = (denoiser, x0, source, target, samplers.times(50), ALPHA_BAR)
+    everywhere, masked = editing.edit(*arguments), editing.edit(*arguments, mask=RIGHT)
+    assert torch.equal(masked[..., 0], x0[..., 0])
+    for out, pixel in ((everywhere, 0), (everywhere, 1), (masked, 1)):
+        assert (out[..., pixel] - x0[..., pixel] - 0.8).abs().mean() < 0.02
+    same = editing.edit(denoiser, x0, source, source, samplers.times(50), ALPHA_BAR)
+    assert (same - x0).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        torch.tensor([[0, 1], [1, 0]]),
+        torch.tensor([[0.0, 1.0], [1.0, 0.0]]),
+        torch.zeros(1, 2, 2, dtype=torch.bool),
+        torch.zeros(3, 2, 2, dtype=torch.bool),
+        torch.zeros(3, 1, 2, 2, dtype=torch.uint8),
+        torch.zeros(1, 1, 2, 2),
+    ],
+)
+def test_masks_in_every_form(mask):
+    out = editing.as_mask(mask, torch.zeros(3, 1, 2, 2))
+    assert out.dtype == torch.bool and out.shape in ((1, 1, 2, 2), (3, 1, 2, 2)) and int(out.sum()) == int(mask.sum())
+
+
+@pytest.mark.parametrize(
+    "mask, message",
+    [
+        (torch.zeros(3, 3), r"expected a mask of shape \(2, 2\).*got \(3, 3\)"),
+        (torch.zeros(2, 2, 2), r"for pictures \(3, 1, 2, 2\), got \(2, 2, 2\)"),
+        (torch.zeros(3, 2, 2, 2), r"got \(3, 2, 2, 2\)"),
+        (torch.full((2, 2), 0.5), r"0 \(known\) and 1 \(to fill\), got 0.5 to 0.5"),
+        (torch.full((2, 2), 255), "got 255 to 255"),
+        (torch.full((2, 2), float("nan")), "got nan"),
+    ],
+)
+def test_what_is_no_mask_is_refused(mask, message, as_learner):
+    with pytest.raises(ValueError, match=message):
+        editing.as_mask(mask, torch.zeros(3, 1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    "x0, message",
+    [
+        (torch.zeros(1, 28, 28), r"\(batch, channels, height, width\).*got \(1, 28, 28\)"),
+        (torch.full((1, 1, 1, 2), 255.0), r"in \[-1, 1\], got 255 to 255"),
+        (torch.full((1, 1, 1, 2), float("nan")), r"in \[-1, 1\], got nan"),
+        (torch.zeros(1, 1, 1, 2, dtype=torch.uint8), "of floats, got .*uint8"),
+    ],
+)
+def test_what_is_no_picture_is_refused(x0, message, as_learner):
+    for call in (
+        lambda: editing.inpaint(pair(), x0, RIGHT, [1000, 0], ALPHA_BAR),
+        lambda: editing.sdedit(pair(), x0, 0.5, ALPHA_BAR),
+        lambda: editing.invert(pair(), x0, [1000, 0], ALPHA_BAR),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_numbers_out_of_range_are_refused(generator, as_learner):
+    x0 = pictures(2, generator)
+    with pytest.raises(ValueError, match="resample >= 1, got 0"):
+        editing.inpaint(pair(), x0, RIGHT, [1000, 0], ALPHA_BAR, resample=0)
+    with pytest.raises(ValueError, match=r"strength from 0 \(keep\) to 1 \(forget\), got 1.5"):
+        editing.sdedit(pair(), x0, 1.5, ALPHA_BAR)
+    for times in ([0], [0, 10], [1000, 10], [10, 10, 0]):
+        with pytest.raises(ValueError, match="expected times that fall to 0"):
+            editing.invert(pair(), x0, times, ALPHA_BAR)
+    with pytest.raises(ValueError, match="expected s < t"):
+        t = torch.tensor([5, 5])
+        editing.renoise(x0, t, t, x0, ALPHA_BAR)
+    with pytest.raises(ValueError, match="two of the same shape"):
+        editing.slerp(x0, x0[:1], 0.5)
+
+
+def test_nothing_is_changed_that_was_handed_over(generator):
+    x0 = pictures(3, generator)
+    before = x0.clone()
+    editing.inpaint(pair(), x0, RIGHT, [1000, 500, 0], ALPHA_BAR, resample=2, generator=generator)
+    editing.sdedit(pair(), x0, 0.5, ALPHA_BAR, generator=generator)
+    editing.edit(pair(), x0, None, None, [1000, 500, 0], ALPHA_BAR, mask=RIGHT)
+    assert torch.equal(x0, before)
+    assert q_sample(x0, torch.zeros(3, dtype=torch.long), x0, ALPHA_BAR).equal(x0)
