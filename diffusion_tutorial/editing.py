@@ -5,11 +5,12 @@ Everything here drives any denoiser, and none of it trains one. A picture `x0` i
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+from torch.nn import functional as F
 
 from diffusion_tutorial import samplers
 from diffusion_tutorial.forward import q_sample
@@ -188,6 +189,34 @@ def slerp(a: Float[Tensor, "batch ..."], b: Float[Tensor, "batch ..."], share: f
     return torch.where(straight, (1 - share) * a + share * b, turned)
 
 
+def interpolate(
+    denoiser: Callable[..., Tensor],
+    a: Float[Tensor, "batch c h w"],
+    b: Float[Tensor, "batch c h w"],
+    shares: Sequence[float],
+    times: list[int],
+    alpha_bar: Float[Tensor, "times"],
+    conds: tuple[Tensor | None, Tensor | None] = (None, None),
+    refine: int = 2,
+) -> list[Float[Tensor, "batch c h w"]]:
+    """From pictures a to pictures b: both inverted, their static mixed by `slerp`, walked back (Song et al. 2020, sec. 5.3).
+
+    conds: what a and b show. On the way the guess is (1 - share) eps_hat(a's) + share eps_hat(b's). Returns the pictures
+    at each of `shares`: near a at 0 and near b at 1, up to the error of the inversion.
+    """
+    x_a, x_b = (invert(denoiser, x, times, alpha_bar, cond, refine)[0] for x, cond in zip((a, b), conds))
+
+    def between(share: float) -> Tensor:
+        def mixed(x_t: Tensor, t: Tensor, cond: None = None) -> Tensor:
+            eps_a, eps_b = (denoiser(x_t, t, cond) for cond in conds)
+            return (1 - share) * eps_a + share * eps_b
+
+        return samplers.draw(mixed, slerp(x_a, x_b, share), times, alpha_bar, step=samplers.ddim_step)
+
+    return [between(share) for share in shares]
+
+
+@torch.no_grad()
 def edit(
     denoiser: Callable[..., Tensor],
     x0: Float[Tensor, "batch c h w"],
@@ -197,24 +226,61 @@ def edit(
     alpha_bar: Float[Tensor, "times"],
     mask: Shaped[Tensor, "*any"] | None = None,
     forward: Callable[..., Tensor] | None = None,
-    refine: int = 2,
+    paste: bool = True,
 ) -> Float[Tensor, "batch c h w"]:
-    """Invert the picture as `source`, walk back as `target`: what the two conditions share stays, the rest changes.
+    """x_s = path_s + DDIM(x_t, eps_hat(target)) - DDIM(path_t, eps_hat(source)), path = `invert`  (Ju et al. 2023, 2310.01506).
 
-    The inversion runs on `forward` (default: the denoiser itself; without guidance it is most faithful), the walk back
-    by DDIM on the denoiser. With a mask, everything outside it is taken from the path of the inversion at every step
-    (Couairon et al. 2022, 2210.11427, section 3.2), so it comes back as it was. `times` fall from where to start to 0.
+    The picture is walked up to static as what it shows, `source`, and back down as what it should show, `target`. Each
+    step down is corrected by what the same step does wrong for the source, which would have to come back to its own
+    path: so the picture changes only where the two guesses differ, and not at all if source and target are the same.
+
+    forward: the denoiser for the source's part (default: `denoiser` itself; unguided it changes more). mask: where
+    to change; outside it x_s is path_s at every step (Couairon et al. 2022, 2210.11427, section 3.2), at s = 0 the
+    picture itself, unless `paste` is False. `times` fall from where to start to 0.
     """
-    hole = None if mask is None else as_mask(mask, x0)
-    path = invert(forward or denoiser, x0, times, alpha_bar, source, refine)
+    hole = None if mask is None else as_mask(mask, _picture(x0))
+    forward = forward or denoiser
+    path = invert(forward, x0, times, alpha_bar, source)
+
+    def ddim(x_t: Tensor, eps_hat: Tensor) -> Tensor:
+        return samplers.ddim_step(x_t, eps_hat, t, s, alpha_bar, torch.zeros_like(x_t))[0]
+
     x = path[0]
-    for state, kept in zip(range(len(times) - 1), path[1:]):
-        t, s = (torch.full((len(x0),), time, device=x0.device) for time in times[state : state + 2])
-        with torch.no_grad():
-            x, _ = samplers.ddim_step(x, denoiser(x, t, target), t, s, alpha_bar, torch.zeros_like(x))
-        if hole is not None:
-            x = torch.where(hole, x, kept)
+    for i, path_t, path_s in zip(range(len(times)), path, path[1:]):
+        t, s = (torch.full((len(x0),), time, device=x0.device) for time in times[i : i + 2])
+        x = path_s + ddim(x, denoiser(x, t, target)) - ddim(path_t, forward(path_t, t, source))
+        if hole is not None and (paste or times[i + 1] > 0):
+            x = torch.where(hole, x, path_s)
     return x
+
+
+@torch.no_grad()
+def where_to_edit(
+    denoiser: Callable[..., Tensor],
+    x0: Float[Tensor, "batch c h w"],
+    source: Tensor | None,
+    target: Tensor | None,
+    alpha_bar: Float[Tensor, "times"],
+    share: float = 0.4,
+    rounds: int = 8,
+    threshold: float = 0.35,
+    generator: torch.Generator | None = None,
+) -> Bool[Tensor, "batch 1 h w"]:
+    """A mask for `edit`: where |eps_hat(x_t, source) - eps_hat(x_t, target)| is large  (Couairon et al. 2022, section 3.2).
+
+    x_t = q_sample(x0, t) at t = share T, the mean of the difference over `rounds` draws of the noise and over colours,
+    smoothed over 5 x 5 pixels. Large is more than `threshold` of the largest (its 98 % quantile); then two pixels more
+    on each side. Where the two conditions make the same guess, nothing needs to change.
+    """
+    t = torch.full((len(x0),), round(share * (len(alpha_bar) - 1)), device=x0.device)
+    apart = torch.zeros_like(_picture(x0)[:, :1])
+    for _ in range(rounds):
+        eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
+        x_t = q_sample(x0, t, eps, alpha_bar)
+        apart += (denoiser(x_t, t, source) - denoiser(x_t, t, target)).abs().mean(1, keepdim=True) / rounds
+    apart = F.avg_pool2d(apart, 5, stride=1, padding=2)
+    large = apart > threshold * apart.flatten(1).quantile(0.98, dim=1).view(-1, 1, 1, 1)
+    return F.max_pool2d(large.float(), 5, stride=1, padding=2) > 0
 
 
 def _picture(x0: Float[Tensor, "batch c h w"]) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from diffusion_tutorial import editing, samplers
 from diffusion_tutorial.forward import q_sample, q_step
+from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.schedules import cosine
 
 ALPHA_BAR = cosine()
@@ -145,8 +146,61 @@ def test_an_edit_keeps_what_is_outside_the_mask_and_changes_inside(generator):
     assert torch.equal(masked[..., 0], x0[..., 0])
     for out, pixel in ((everywhere, 0), (everywhere, 1), (masked, 1)):
         assert (out[..., pixel] - x0[..., pixel] - 0.8).abs().mean() < 0.02
-    same = editing.edit(denoiser, x0, source, source, samplers.times(50), ALPHA_BAR)
-    assert (same - x0).abs().max() < 0.02
+    same = editing.edit(denoiser, x0, source, source, samplers.times(5), ALPHA_BAR)
+    torch.testing.assert_close(same, x0)  # however coarse the steps: every error is taken off again
+    near = editing.edit(*arguments, mask=RIGHT, paste=False)
+    assert 0 < (near - x0)[..., 0].abs().max() < 0.02 and torch.equal(near[..., 1], masked[..., 1])
+
+
+def test_a_guided_edit_keeps_what_both_conditions_agree_on(generator):
+    """The guesses differ in the right pixel only; guidance moves it further, and the left one not at all."""
+    plain = pair(rho=0.0)
+
+    def denoiser(x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        shift = torch.zeros(len(x_t), 1, 1, 2)
+        shift[..., 1] = 0.0 if cond is None else cond.view(-1, 1, 1)
+        return plain(x_t - torch.sqrt(ALPHA_BAR[t].view(-1, 1, 1, 1).to(x_t)) * shift, t)
+
+    denoiser.null_like = torch.zeros_like
+    x0 = (pictures(50, generator) - 0.4).clamp(-1, 1)
+    source, target = torch.full((50,), -0.4), torch.full((50,), 0.2)
+    arguments = x0, source, target, samplers.times(20), ALPHA_BAR
+    mild = editing.edit(denoiser, *arguments)
+    strong = editing.edit(guide(denoiser, 1.5), *arguments, forward=denoiser)
+    for out in (mild, strong):
+        torch.testing.assert_close(out[..., 0], x0[..., 0])
+    assert ((strong - mild)[..., 1] > 0.05).all()
+
+
+def test_where_to_edit_is_where_the_guesses_differ(generator):
+    def denoiser(x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        eps_hat = 0.5 * x_t
+        eps_hat[:, :, 10:14, 4:8] += cond.view(-1, 1, 1, 1)
+        return eps_hat
+
+    x0 = torch.zeros(2, 3, 24, 24)
+    source, target = torch.zeros(2), torch.tensor([1.0, -2.0])
+    found = editing.where_to_edit(denoiser, x0, source, target, ALPHA_BAR, rounds=2, generator=generator)
+    assert found.shape == (2, 1, 24, 24) and found.dtype == torch.bool and torch.equal(found[0], found[1])
+    assert found[:, :, 10:14, 4:8].all()  # and a border around it
+    assert not found[:, :, :5].any() and not found[:, :, 19:].any() and not found[..., 13:].any()
+    nothing = editing.where_to_edit(denoiser, x0, source, source, ALPHA_BAR, rounds=1, generator=generator)
+    assert not nothing.any()
+
+
+def test_interpolation_begins_at_one_picture_and_ends_at_the_other(generator):
+    a, b = pictures(40, generator).clamp(-1, 1), pictures(40, generator).clamp(-1, 1)
+    ends = editing.interpolate(pair(), a, b, [0.0, 0.5, 1.0], samplers.times(100), ALPHA_BAR, refine=5)
+    assert (ends[0] - a).abs().max() < 0.05 and (ends[2] - b).abs().max() < 0.05
+    assert ends[1].shape == a.shape and (ends[1] - a).abs().mean() > 0.05
+
+    def leans(x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        return 0.5 * x_t + cond.view(-1, 1, 1, 1)
+
+    conds = torch.zeros(40), torch.full((40,), 0.1)
+    half = editing.interpolate(leans, a, a, [0.5], [1000, 500, 0], ALPHA_BAR, conds=conds)[0]
+    alone = editing.interpolate(leans, a, a, [0.0, 1.0], [1000, 500, 0], ALPHA_BAR, conds=conds)
+    assert all((half - one).abs().mean() > 1e-3 for one in alone)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ INPAINT_SCENES = """  diffusion-tutorial inpaint scenes cat.png --mask head.png 
 """
 EDIT_SCENES = """  diffusion-tutorial edit scenes cat.png --prompt "a cat on the moon" --to "a dog on the moon" --out dog.png
   diffusion-tutorial edit scenes cat.png --prompt "a cat" --to "a dog" --mask cat-mask.png --strength 0.8 --out dog.png
-      only where the mask is white; the rest comes back as it was
+      only where the mask is white; the rest comes back as it was. Without a mask the model finds out where
 """
 
 
@@ -46,19 +46,19 @@ def add(commands) -> None:
     _files(edit, required=False)
     edit.add_argument("--prompt", required=True, metavar="TEXT", help="what the picture shows")
     edit.add_argument("--to", required=True, metavar="TEXT", help="what it should show")
-    strength = "how far to go back towards static, 0 to 1: more changes more (default: 0.6)"
-    edit.add_argument("--strength", type=float, default=0.6, help=strength)
+    strength = "how far to go back towards static, 0 to 1: more changes more (default: 1)"
+    edit.add_argument("--strength", type=float, default=1.0, help=strength)
     edit.add_argument("--w", type=float, default=SCENES_W, help=f"guidance scale (default: {SCENES_W:g}, 1 is none)")
     edit.set_defaults(run=_edit)
 
 
 def _files(part: argparse.ArgumentParser, required: bool) -> None:
     part.add_argument("image", type=Path, metavar="IMAGE.png", help="a square picture of any size")
-    mask = "of the same size: white where to fill" if required else "of the same size: white where to change"
+    found = "white where to change (default: where the two prompts make the model guess differently)"
+    mask = "of the same size: " + ("white where to fill" if required else found)
     part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=mask)
     part.add_argument("--weights", type=Path, metavar="FILE", help="your own weights (default: those that come along)")
-    seed = "the same seed draws the same picture" if required else "taken, but DDIM draws no random numbers on the way"
-    part.add_argument("--seed", type=int, default=0, help=seed)
+    part.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
     part.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture, as large as it came")
 
 
@@ -105,9 +105,13 @@ def _edit(options: argparse.Namespace) -> int:
     check_words(model.net.tokenizer, "prompt", [options.prompt])
     check_words(model.net.tokenizer, "to", [options.to])
     picture = recipe.read_picture(options.image, model.net.shape)
-    hole, mask = (None, None) if options.mask is None else recipe.read_mask(options.mask, picture, model.net.shape[1])
-    prompts = options.prompt, options.to
-    drawn = recipe.edit_file(model, picture, mask, prompts, options.strength, options.w)
+    prompts = [options.prompt], [options.to]
+    if options.mask is None:
+        mask = recipe.find_mask(model, picture.x0, prompts, options.seed)
+        hole = recipe.widen(mask, picture)
+    else:
+        hole, mask = recipe.read_mask(options.mask, picture, model.net.shape[1])
+    drawn = recipe.edit_scenes(model, picture.x0, prompts, mask, options.strength, options.w)
     recipe.write_edited(options.out, picture, drawn, hole)
-    print(f"{options.image} as {options.to}: {options.out}")
+    print(f"changed {hole.mean():.0%} of {options.image}: {options.out}")
     return 0

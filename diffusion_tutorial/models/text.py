@@ -81,5 +81,6 @@ class TextEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch length dim"], Bool[Tensor, "batch length"]]:
         """The vectors, and which of the tokens are there (not PAD)."""
         there = tokens != PAD
-        x = self.word(tokens) + self.position.weight[: tokens.shape[1]]
-        return self.layers(x, src_key_padding_mask=~there), there
+        with torch.autocast(tokens.device.type, enabled=False):  # of so few numbers float32 is the faster
+            x = self.word(tokens) + self.position.weight[: tokens.shape[1]]
+            return self.layers(x, src_key_padding_mask=~there), there

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffusion_tutorial.models.text import START, TextEncoder, Tokenizer
-from diffusion_tutorial.models.unet import Attention, ResBlock, Waves, zeroed
+from diffusion_tutorial.models.unet import Attention, ResBlock, Waves, attend, attention_weights, zeroed
 
 FINE = 32  # features at half the side of a picture
 
@@ -112,7 +112,7 @@ class CrossAttention(nn.Module):
         self, x: Float[Tensor, "batch c h w"], words: Float[Tensor, "batch n dim"], there: Bool[Tensor, "batch n"]
     ) -> Float[Tensor, "batch c h w"]:
         q, k, v = self._split(x, words)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
+        mixed = attend(q, k, v, there)
         return x + self.out(mixed.transpose(-1, -2).reshape(x.shape))
 
     def weights(
@@ -120,8 +120,7 @@ class CrossAttention(nn.Module):
     ) -> Float[Tensor, "batch heads n h w"]:
         """How much each place takes from each word; over the words they add up to 1."""
         q, k, _ = self._split(x, words)
-        scores = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).masked_fill(~there[:, None, None], float("-inf"))
-        return scores.softmax(-1).transpose(-1, -2).unflatten(-1, x.shape[2:])
+        return attention_weights(q, k, there).transpose(-1, -2).unflatten(-1, x.shape[2:])
 
     def _split(self, x: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (batch, heads, places, d), keys and values (batch, heads, words, d)."""

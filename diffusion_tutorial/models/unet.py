@@ -120,22 +120,29 @@ class Attention(nn.Module):
     def forward(self, x: Float[Tensor, "batch c h w"], emb: Tensor | None = None) -> Float[Tensor, "batch c h w"]:
         b, c, h, w = x.shape
         q, k, v = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
-        mixed = attention_weights(q, k) @ v.float()
+        mixed = attend(q, k, v)
         return x + self.out(mixed.transpose(-1, -2).reshape(b, c, h, w))
 
 
-def attention_weights(
-    q: Float[Tensor, "batch heads n d"], k: Float[Tensor, "batch heads m d"], there: Bool[Tensor, "batch m"] | None = None
-) -> Float[Tensor, "batch heads n m"]:
-    """softmax(q k^T / sqrt(d)): how much each of n places takes from each of m; where not `there`, nothing.
-
-    In float32 always: of so few numbers the bfloat16 version on a CPU is the slow one (benchmarks/README.md).
-    """
+def attend(
+    q: Float[Tensor, "batch heads n d"],
+    k: Float[Tensor, "batch heads m d"],
+    v: Float[Tensor, "batch heads m d"],
+    there: Bool[Tensor, "batch m"] | None = None,
+) -> Float[Tensor, "batch heads n d"]:
+    """softmax(q k^T / sqrt(d)) v, in float32 always: with so few places bfloat16 is the slower one, by far on a CPU."""
     with torch.autocast(q.device.type, enabled=False):
-        scores = q.float() @ k.float().transpose(-1, -2) / q.shape[-1] ** 0.5
-        if there is not None:
-            scores = scores.masked_fill(~there[:, None, None], float("-inf"))
-        return scores.softmax(-1)
+        return attention_weights(q.float(), k.float(), there) @ v.float()
+
+
+def attention_weights(
+    q: Float[Tensor, "batch heads n d"], k: Float[Tensor, "batch heads m d"], there: Bool[Tensor, "batch m"] | None
+) -> Float[Tensor, "batch heads n m"]:
+    """softmax(q k^T / sqrt(d)): how much each of n places takes from each of m; nothing from where not `there`."""
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    if there is not None:
+        scores = scores.masked_fill(~there[:, None, None], float("-inf"))
+    return scores.softmax(-1)
 
 
 def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:

@@ -15,10 +15,11 @@ from tqdm import tqdm
 from diffusion_tutorial import editing, files, samplers
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.recipes import common
+from diffusion_tutorial.recipes import common, scenes
 
 LARGEST = 4096  # pixels a side: a larger file is more likely a mistake than a picture for these models
 STEPS, RESAMPLE = 50, 10  # RePaint takes each step so many times
+EDIT_STEPS, STRENGTH = 25, 1.0
 
 
 class Picture(NamedTuple):
@@ -57,6 +58,11 @@ def read_mask(path: Path, picture: Picture, side: int) -> tuple[Bool[np.ndarray,
     return hole, touched
 
 
+def widen(mask: Bool[Tensor, "1 1 side side"], picture: Picture) -> Bool[np.ndarray, "h w"]:
+    """A mask of the model's size in the picture's own."""
+    return F.interpolate(mask.float(), picture.pixels.shape[:2])[0, 0].numpy() > 0
+
+
 def _open(path: Path) -> Image.Image:
     try:
         image = Image.open(path)
@@ -87,21 +93,42 @@ def inpaint_file(
     return x.cpu()
 
 
-def edit_file(
+def edit_times(model: Denoiser, strength: float) -> list[int]:
+    """The times of an edit, up to `strength` of the way to static."""
+    times = samplers.times(EDIT_STEPS, spacing="karras", alpha_bar=model.alpha_bar.cpu())
+    start = max(times[-2], round(strength * (len(model.alpha_bar) - 1)))
+    return [t for t in times if t <= start]
+
+
+def find_mask(
+    model: Denoiser, x0: Float[Tensor, "n c h w"], prompts: tuple[list[str], list[str]], seed: int = 0
+) -> Bool[Tensor, "n 1 h w"]:
+    """Where the pictures have to change to show the second prompts instead of the first: `editing.where_to_edit`."""
+    source, target = _tokens(model, prompts)
+    generator = torch.Generator().manual_seed(seed)
+    x0 = x0.to(common.device())
+    return editing.where_to_edit(model, x0, source, target, model.alpha_bar, generator=generator).cpu()
+
+
+def edit_scenes(
     model: Denoiser,
-    picture: Picture,
-    mask: Tensor | None,
-    prompts: tuple[str, str],
-    strength: float,
-    w: float,
-) -> Float[Tensor, "1 c h w"]:
-    """The picture, shown by the first prompt, as the second wants it: inverted up to `strength` of the way, and back."""
-    model = model.to(common.device())
-    source, target = (model.net.tokenizer([prompt]).to(common.device()) for prompt in prompts)
-    start = max(1, round(strength * (len(model.alpha_bar) - 1)))
-    times = samplers.times(min(start, STEPS), T=start)
-    x0 = picture.x0.to(common.device())
-    return editing.edit(guide(model, w), x0, source, target, times, model.alpha_bar, mask=mask, forward=model).cpu()
+    x0: Float[Tensor, "n c h w"],
+    prompts: tuple[list[str], list[str]],
+    mask: Bool[Tensor, "..."] | None,
+    strength: float = STRENGTH,
+    w: float = scenes.W,
+    paste: bool = True,
+) -> Float[Tensor, "n c h w"]:
+    """Pictures that show the first prompts as the second want them: `editing.edit`, guided on the way back only."""
+    source, target = _tokens(model, prompts)
+    times, guided = edit_times(model, strength), guide(model, w)
+    x0 = x0.to(common.device())
+    return editing.edit(guided, x0, source, target, times, model.alpha_bar, mask, forward=model, paste=paste).cpu()
+
+
+def _tokens(model: Denoiser, prompts: tuple[list[str], list[str]]) -> list[Tensor]:
+    model.to(common.device())
+    return [model.net.tokenizer(texts).to(common.device()) for texts in prompts]
 
 
 def write_edited(
