@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,46 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backgroun
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """The address of a JupyterLab of our own: a copy of the lesson, no settings of the user's, a free port."""
+def page(tmp_path_factory):
+    """The lesson, opened and run from top to bottom."""
     home = tmp_path_factory.mktemp("lab")
     shutil.copy(NOTEBOOKS / LESSON, home)
+    with jupyterlab(home) as base, opened(base, LESSON) as page:
+        run_all(page)
+        yield page
+
+
+def test_the_lesson_runs_without_an_error(page):
+    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+
+
+def test_the_film_moves_without_a_kernel(page):
+    film = page.locator(".dt-film").first
+    film.scroll_into_view_if_needed()
+    frame, slider = film.locator("div[role=img]"), film.locator("input[type=range]")
+    before = frame.evaluate("e => e.style.backgroundPosition"), film.locator("output").inner_text()
+    slider.press("End")
+    after = frame.evaluate("e => e.style.backgroundPosition"), film.locator("output").inner_text()
+    assert before != after and after[1] == "t = 0"
+    slider.press("ArrowLeft")  # moves the slider, and not the notebook's cursor
+    assert film.locator("output").inner_text() != "t = 0"
+
+
+def test_a_slider_calls_the_model_and_the_picture_changes(page):
+    live = page.locator(".jupyter-widgets.widget-vbox").first
+    live.scroll_into_view_if_needed()
+    picture, handle = live.locator("img"), live.locator(".noUi-handle").first
+    readout = live.locator(".widget-readout").first
+    before, value = picture.get_attribute("src"), int(readout.inner_text())
+    handle.press("ArrowRight")
+    wait_for(lambda: picture.get_attribute("src") != before, 60, lambda: "the picture did not change")
+    assert int(readout.inner_text()) == value + 1
+
+
+@contextmanager
+def jupyterlab(home):
+    """The address of a JupyterLab of our own over the folder `home`: no settings of the user's, a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -47,48 +84,31 @@ def lab(tmp_path_factory):
         server.wait(30)
 
 
-@pytest.fixture(scope="module")
-def page(lab):
-    """The lesson, opened and run from top to bottom."""
+@contextmanager
+def opened(base, notebook):
+    """A browser's page with the notebook open in JupyterLab and its kernel idle."""
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(f"{lab}/lab/tree/{LESSON}?token=lesson&reset")
+        page.goto(f"{base}/lab/tree/{notebook}?token=lesson&reset")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=90_000)
-        status = page.locator("#jp-main-statusbar")
-        status.get_by_text("| Idle").wait_for(timeout=90_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
-        status.get_by_text("| Busy").wait_for(timeout=30_000)
-        status.get_by_text("| Idle").wait_for(timeout=300_000)
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=90_000)
         yield page
         browser.close()
 
 
-def test_the_lesson_runs_without_an_error(page):
-    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
-    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+def run_all(page):
+    """Every cell from top to bottom, and wait for the end."""
+    status = page.locator("#jp-main-statusbar")
+    press_run_all(page)
+    status.get_by_text("| Busy").wait_for(timeout=30_000)
+    status.get_by_text("| Idle").wait_for(timeout=300_000)
 
 
-def test_the_film_moves_without_a_kernel(page):
-    film = page.locator(".dt-film").first
-    film.scroll_into_view_if_needed()
-    frame, slider = film.locator("div[role=img]"), film.locator("input[type=range]")
-    before = frame.evaluate("e => e.style.backgroundPosition"), film.locator("output").inner_text()
-    slider.press("End")
-    after = frame.evaluate("e => e.style.backgroundPosition"), film.locator("output").inner_text()
-    assert before != after and after[1] == "t = 0"
-
-
-def test_a_slider_calls_the_model_and_the_picture_changes(page):
-    live = page.locator(".jupyter-widgets.widget-vbox").first
-    live.scroll_into_view_if_needed()
-    picture, handle = live.locator("img"), live.locator(".noUi-handle").first
-    readout = live.locator(".widget-readout").first
-    before, value = picture.get_attribute("src"), int(readout.inner_text())
-    handle.press("ArrowRight")
-    wait_for(lambda: picture.get_attribute("src") != before, 60, lambda: "the picture did not change")
-    assert int(readout.inner_text()) == value + 1
+def press_run_all(page):
+    """The menu's "Run All Cells"."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
 
 
 def wait_for(happens, seconds, why):

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion_tutorial import plotting
+from diffusion_tutorial.widgets.canvas import enlarged
 
 _PAGE = """<figure id="{id}" style="margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block">
 <img alt="{alt}" src="data:image/{kind};base64,{sprite}" style="max-width:100%;background:#fff">
@@ -22,16 +23,20 @@ background-repeat:no-repeat;background-size:{total_w}px {total_h}px;image-render
 <output style="min-width:6em"></output></label></div>
 <figcaption style="max-width:46em;font-size:90%">{caption}</figcaption></figure>
 <script>(() => {{
-  const root = document.getElementById("{id}"), labels = {labels};
-  const film = root.querySelector(".dt-film"), sheet = root.querySelector("img");
-  const frame = film.firstElementChild, slider = film.querySelector("input"), out = film.querySelector("output");
-  const go = () => {{
-    const i = +slider.value, x = (i % {columns}) * {w}, y = Math.floor(i / {columns}) * {h};
-    frame.style.backgroundPosition = `-${{x}}px -${{y}}px`; out.textContent = labels[i];
-    slider.setAttribute("aria-valuetext", labels[i]);
-  }};
-  frame.style.backgroundImage = `url(${{sheet.src}})`;
-  slider.addEventListener("input", go); go(); film.hidden = false; sheet.style.display = "none";
+  for (const root of document.querySelectorAll("[id='{id}']:not([data-ready])")) {{
+    root.dataset.ready = "true";
+    const labels = {labels};
+    const film = root.querySelector(".dt-film"), sheet = root.querySelector("img");
+    const frame = film.firstElementChild, slider = film.querySelector("input"), out = film.querySelector("output");
+    slider.dataset.lmSuppressShortcuts = "true"; // the arrows move it, and not JupyterLab's cursor
+    const go = () => {{
+      const i = +slider.value, x = (i % {columns}) * {w}, y = Math.floor(i / {columns}) * {h};
+      frame.style.backgroundPosition = `-${{x}}px -${{y}}px`; out.textContent = labels[i];
+      slider.setAttribute("aria-valuetext", labels[i]);
+    }};
+    frame.style.backgroundImage = `url(${{sheet.src}})`;
+    slider.addEventListener("input", go); go(); film.hidden = false; sheet.style.display = "none";
+  }}
 }})();</script>"""
 
 
@@ -57,7 +62,7 @@ def scrubber(
     pixels = isinstance(frames, Tensor)
     if pixels and (frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all()):
         raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
-    cells = [_from_tensor(f) if pixels else plotting.rendered(f, 80, tight=False).convert("RGB") for f in frames]
+    cells = [enlarged(f) if pixels else plotting.rendered(f, 80, tight=False).convert("RGB") for f in frames]
     zoom = scale if pixels else 1
     columns = columns or min(len(cells), 10 if pixels else 4)
     if len({c.size for c in cells}) > 1:
@@ -85,8 +90,3 @@ def scrubber(
             labels=json.dumps([str(label) for label in labels]).replace("<", "\\u003c"),
         )
     )
-
-
-def _from_tensor(picture: Tensor) -> Image.Image:
-    pixels = picture.detach().cpu().add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).squeeze(-1)
-    return Image.fromarray(pixels.numpy())
