@@ -215,7 +215,7 @@ class TestSample:
             ("--w", 8),
             ("--negative", "sunglasses"),
             ("--sampler", "ddim"),
-            ("--spacing", "karras"),
+            ("--spacing", "trailing"),
             ("--steps", 5),
         ):
             assert abs(plain - sampled("--steps", 4, *options)).max() > 5, options
@@ -328,7 +328,7 @@ class TestHelp:
         assert all(f"({value})" in train for value in cli.train.SCENES.values())
         sample = self.shown(capsys, "sample", "scenes")
         assert all(f"--{name}" in sample for name in ("prompt", "negative", "n", "w", "steps", "sampler", "weights"))
-        assert "examples:" in sample and "(default: 4)" in sample and "dpm++)" in sample and "--labels" not in sample
+        assert "examples:" in sample and f"(default: {recipes.scenes.W:g})" in sample and "dpm++)" in sample and "--labels" not in sample
         assert "by OpenMoji" in sample and "CC BY-SA 4.0" in sample
 
     def test_the_examples_have_only_words_that_the_model_knows(self, capsys):

@@ -160,7 +160,7 @@ def test_scenes_are_drawn_as_they_were_asked_for():
     drawn = recipes.draw_scenes(model, prompts, seed=2, steps=2, negative="a dog", batch=2)
     tokenizer = model.net.tokenizer
     guided = guide(model, recipes.scenes.W, negative=tokenizer(["a dog"]))
-    by_hand = common.walk(guided, COSINE, tokenizer(prompts), (3, 48, 48), 2, 2, "dpm++", "trailing", 2)
+    by_hand = common.walk(guided, COSINE, tokenizer(prompts), (3, 48, 48), 2, 2, "dpm++", recipes.scenes.SPACING, 2)
     assert torch.equal(drawn, by_hand) and drawn.shape == (3, 3, 48, 48)
     plain = recipes.draw_scenes(model, prompts, seed=2, steps=2, batch=2)
     assert (plain - drawn).abs().amax((1, 2, 3)).min() > 1e-3  # the empty prompt, too, goes away from the dog

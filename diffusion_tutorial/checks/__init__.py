@@ -14,6 +14,8 @@ from diffusion_tutorial.checks import (  # noqa: F401  (importing a lesson regis
     lesson_07,
     lesson_08,
     lesson_09,
+    lesson_10,
+    lesson_11,
 )
 from diffusion_tutorial.checks.core import EXERCISES, Exercise, solution
 
