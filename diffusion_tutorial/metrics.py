@@ -82,6 +82,28 @@ def nearest(
     return values / math.sqrt(among.shape[1]), places
 
 
+def psnr(
+    a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], where: Bool[Tensor, "#n 1 h w"] | None = None
+) -> Float[Tensor, "n"]:
+    """10 log10(range^2 / mse), range = 2: the peak signal-to-noise ratio of each pair in dB; infinite for equal pictures.
+
+    mse is the mean squared difference over the pixels and channels of a picture in [-1, 1]. `where`, (n, 1, h, w) or
+    (1, 1, h, w), counts only the pixels at which it is True. 20 dB are a difference of a tenth of the range, 40 dB of a
+    hundredth.
+    """
+    if a.shape != b.shape or a.ndim != 4:
+        raise ValueError(f"expected two sets of pictures of one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
+    where = torch.ones_like(a[:1, :1], dtype=torch.bool) if where is None else where
+    if where.shape not in ((len(a), 1, *a.shape[2:]), (1, 1, *a.shape[2:])) or where.dtype != torch.bool:
+        wanted = f"({len(a)} or 1, 1, {a.shape[2]}, {a.shape[3]}) bool"
+        raise ValueError(f"expected `where` of shape {wanted}, got {tuple(where.shape)} {where.dtype}")
+    pixels = where.sum((1, 2, 3))
+    if (pixels == 0).any():
+        raise ValueError("expected at least one pixel to compare in each picture, but `where` leaves none in some")
+    mse = (a - b).square().mul(where).sum((1, 2, 3)) / (pixels * a.shape[1])
+    return 10 * torch.log10(2**2 / mse)
+
+
 @torch.no_grad()
 def embed(
     features: Callable[[Tensor], Tensor], images: Float[Tensor, "n c h w"], batch: int = 500

@@ -328,7 +328,12 @@ class TestHelp:
         assert all(f"({value})" in train for value in cli.train.SCENES.values())
         sample = self.shown(capsys, "sample", "scenes")
         assert all(f"--{name}" in sample for name in ("prompt", "negative", "n", "w", "steps", "sampler", "weights"))
-        assert "examples:" in sample and f"(default: {recipes.scenes.W:g})" in sample and "dpm++)" in sample and "--labels" not in sample
+        assert (
+            "examples:" in sample
+            and f"(default: {recipes.scenes.W:g})" in sample
+            and "dpm++)" in sample
+            and "--labels" not in sample
+        )
         assert "by OpenMoji" in sample and "CC BY-SA 4.0" in sample
 
     def test_the_examples_have_only_words_that_the_model_knows(self, capsys):

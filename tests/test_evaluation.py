@@ -151,7 +151,7 @@ def test_damage_within_a_file_gets_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["faces"], "expected digits, scenes or a FILE.npz"),
+        (["faces"], "expected digits, scenes, inpainting, sdedit, inversion, edits or a FILE.npz"),
         (["missing.npz"], "no file missing.npz"),
         (["missing.npz", "--seed", "1"], "--seed says how to draw"),
         (["missing.npz", "--weights", "w"], "--weights says how to draw"),

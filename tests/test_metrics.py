@@ -70,6 +70,43 @@ def test_a_share_has_its_wilson_interval(hits):
     assert metrics.share(torch.tensor(hits)) == (right / n, *metrics.wilson(right, n))
 
 
+def test_psnr_is_known_for_a_known_difference_and_agrees_with_torchmetrics(generator):
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    a = torch.rand(3, 2, 8, 8, generator=generator) - 0.5
+    shift = torch.tensor([0.2, 0.02, 0.0]).view(3, 1, 1, 1)
+    assert metrics.psnr(a, a + shift).tolist()[:2] == pytest.approx([20, 40], abs=1e-3)  # a tenth, a hundredth of 2
+    assert metrics.psnr(a, a)[2] == float("inf")
+    b = torch.rand(3, 2, 8, 8, generator=generator)
+    expected = [peak_signal_noise_ratio(x, y, data_range=2.0).item() for x, y in zip(a, b)]
+    assert metrics.psnr(a, b).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("pictures", [1, 3])
+def test_psnr_counts_only_where_it_is_told_to(pictures, generator):
+    a = torch.rand(3, 2, 8, 8, generator=generator) - 0.5
+    where = torch.rand(pictures, 1, 8, 8, generator=generator) < 0.3
+    b = torch.where(where, a + 0.2, a + 1)
+    assert metrics.psnr(a, b, where).tolist() == pytest.approx([20] * 3, abs=1e-3)
+    assert metrics.psnr(a, torch.where(where, a, b), where).isinf().all()
+    assert metrics.psnr(a, b, torch.ones_like(where)).tolist() == pytest.approx(metrics.psnr(a, b).tolist())
+
+
+@pytest.mark.parametrize(
+    ("b", "where", "says"),
+    [
+        ((2, 1, 4, 5), None, "two sets of pictures of one shape, got (2, 1, 4, 4) and (2, 1, 4, 5)"),
+        ((2, 1, 4, 4), torch.ones(4, 4, dtype=torch.bool), "of shape (2 or 1, 1, 4, 4) bool, got (4, 4)"),
+        ((2, 1, 4, 4), torch.ones(1, 1, 4, 4), "got (1, 1, 4, 4) torch.float32"),
+        ((2, 1, 4, 4), torch.arange(2).view(2, 1, 1, 1).expand(2, 1, 4, 4) > 0, "`where` leaves none in some"),
+    ],
+)
+def test_psnr_says_what_is_wrong(b, where, says, as_learner):
+    with pytest.raises(ValueError) as problem:
+        metrics.psnr(torch.zeros(2, 1, 4, 4), torch.zeros(b), where)
+    assert says in str(problem.value)
+
+
 class SceneReader(nn.Module):
     """Reads subject, thing and place off the first three pixels, with a doubt that is random in training mode."""
 

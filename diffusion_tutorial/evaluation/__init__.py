@@ -1,10 +1,13 @@
-"""The evaluations behind `diffusion-tutorial evaluate`: `digits` beside real digits, `scenes` beside really drawn scenes."""
+"""The evaluations behind `diffusion-tutorial evaluate`: `digits` beside real digits, `scenes` beside really drawn scenes.
+
+And of editing: `inpainting` on digits; `sdedit`, `inversion` and `edits` on scenes.
+"""
 
 from pathlib import Path
 
-from diffusion_tutorial.evaluation import common, digits, scenes
+from diffusion_tutorial.evaluation import common, digits, edits, inpainting, inversion, scenes, sdedit
 
-__all__ = ["digits", "kind", "scenes"]
+__all__ = ["digits", "edits", "inpainting", "inversion", "kind", "scenes", "sdedit"]
 
 
 def kind(path: Path) -> str:

@@ -1,0 +1,72 @@
+"""`diffusion-tutorial evaluate sdedit`: as the strength grows, how much is kept of a rough drawing, how real is it?
+
+The drawing is a scene of a held-out combination in BLOCKS x BLOCKS blocks of one colour each, the prompt its plain
+caption. Faithfulness is the distance to the drawing, realism whether the judge reads subject, thing and place as the
+prompt has them. The drawing itself and the scene that it was made of stand beside: the second is as far from the
+drawing as a faithful and perfect picture would be.
+"""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from diffusion_tutorial import editing, pretrained, recipes
+from diffusion_tutorial.data import scenes
+from diffusion_tutorial.evaluation import common, drawn, tables
+from diffusion_tutorial.guidance import guide
+from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.recipes.editing import STEPS
+
+BLOCKS = 12  # a side
+STRENGTHS = tuple(k / 10 for k in range(1, 10))
+DRAWING, REAL = "the drawing", "real scenes"
+DISTANCE = "distance to the drawing"
+NOTE = (
+    "Distance: the root of the mean squared difference over pixels, range 2, as a mean over pictures. Read back: subject,\n"
+    f"thing and place, all as the prompt asks. {tables.INTERVALS}"
+)
+
+
+def report_model(model: Denoiser, weights: str, n: int, out: Path | None, seed: int, w: float) -> int:
+    """Redraw n rough drawings at each strength, print table and protocol, write `out`."""
+    tables.check_n(n)
+    print(f"{n} drawings of {BLOCKS} x {BLOCKS} blocks, {len(STRENGTHS)} strengths", flush=True)
+    rows = measure(model, drawn.held_out(n), seed, w)
+    protocol = {"n": n, "combinations": "held out", "blocks": f"{BLOCKS} x {BLOCKS}", "weights": weights, "seed": seed}
+    protocol |= {"w": w, "sampler": "ddpm", "steps": f"strength x {STEPS}"}
+    forms = {DISTANCE: tables.PLAIN, tables.READ: tables.PER_CENT}
+    return tables.report(rows, [forms], NOTE, protocol, "scene_classifier", out)
+
+
+def measure(model: Denoiser, asked: Int[Tensor, "n 3"], seed: int, w: float) -> list[dict]:
+    """A row for the drawings, for each strength and for the real scenes, under a progress bar."""
+    judge, model = pretrained.load("scene_classifier"), model.to(recipes.device())
+    real = tables.drawn(asked, seed)
+    drawing, rows = blocks(real), []
+    for strength in drawn.bar([DRAWING, *STRENGTHS, REAL], "redrawing"):
+        given = {DRAWING: drawing, REAL: real}
+        with common.evaluations(model.net) as calls:
+            x = given[strength] if strength in given else redraw(model, drawing, asked, strength, seed, w)
+        away = (x - drawing).square().mean((1, 2, 3)).sqrt()
+        about = {"strength": strength, "evaluations": round(sum(calls) / len(asked))}
+        rows.append({**about, DISTANCE: tables.mean(away), tables.READ: tables.read_back(judge, x, asked)})
+    return rows
+
+
+def blocks(x0: Float[Tensor, "n 3 48 48"]) -> Float[Tensor, "n 3 48 48"]:
+    """Each block of a picture in its mean colour."""
+    side = scenes.SIZE // BLOCKS
+    return F.interpolate(F.avg_pool2d(x0, side), scale_factor=side)
+
+
+def redraw(
+    model: Denoiser, x0: Float[Tensor, "n 3 48 48"], asked: Int[Tensor, "n 3"], strength: float, seed: int, w: float
+) -> Float[Tensor, "n 3 48 48"]:
+    """SDEdit of each picture, with the plain caption as prompt."""
+    cond, generator = tables.tokens(model, asked), torch.Generator().manual_seed(seed)
+    parts = zip(x0.to(cond.device).split(tables.PART), cond.split(tables.PART))
+    walk = dict(strength=strength, alpha_bar=model.alpha_bar, steps=STEPS, generator=generator)
+    return torch.cat([editing.sdedit(guide(model, w), part, cond=words, **walk) for part, words in parts]).cpu()
