@@ -183,6 +183,19 @@ def test_a_model_that_always_draws_a_three_is_right_on_threes_and_its_edge_is_kn
         assert row["evaluations"] == looks.get(way, 0)
 
 
+def test_the_truth_is_the_measure_of_the_jump_and_the_shipped_judge_reads_it(monkeypatch):
+    """Real digits, some of whose strokes end at the edge by themselves: that is no fault of a filling."""
+    monkeypatch.setattr(inpainting, "FILLED", (inpainting.BLACK, inpainting.TRUE))
+    images, labels = (x[::100] for x in digits.load())
+    rows = inpainting.measure(Denoiser(Painter(grey), cosine()), images, labels, seed=0)
+    assert (inpainting.jump(images, inpainting.holes()["8 x 8"]) > 0.1).any()
+    for hole in inpainting.holes():
+        whole, black = (dict(hole=hole, **{"filled by": way}) for way in (inpainting.TRUE, inpainting.BLACK))
+        assert value(rows, inpainting.EDGE, **whole) == 0 and value(rows, inpainting.READ, **whole) > 0.95
+        assert value(rows, inpainting.READ, **black) < 0.9
+    assert value(rows, inpainting.EDGE, **black) > 0.1  # of the right half
+
+
 def test_repaint_and_the_longer_replacement_look_equally_often():
     walks = inpainting.WALKS
     looks = {way: steps * resample for way, (steps, resample) in walks.items()}

@@ -6,9 +6,10 @@ changes it cannot be, because a subject with a thing has only one place held out
 
 Each edit is made without a mask, with the one that the model finds, as the command `edit` does, and with the true one.
 That says where a change is due: where the figure is or would be, when the place changes everywhere else. Outside it the
-picture should stay, and PSNR tells how much of it did. Nothing is pasted back: with a mask, the last step is free.
-Beside stand doing nothing, which keeps all, and the asked-for scene drawn anew: as the judge reads it, that is the
-ceiling of what can be read, and how far it is from the picture, the floor of what stays.
+picture should stay, and PSNR tells how much of it did. With a mask, what is outside follows the path of the inversion
+until the last step, which is free: the picture itself is never pasted back. Beside stand doing nothing, which keeps
+all, and the asked-for scene drawn anew: as the judge reads it, that is the ceiling of what can be read, and how far it
+is from the picture, the floor of what stays.
 """
 
 from pathlib import Path
