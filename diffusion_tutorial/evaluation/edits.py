@@ -118,11 +118,11 @@ def hole(which: int, source: Int[Tensor, "n 3"], target: Int[Tensor, "n 3"], see
     The same seed draws the target in the same pose before the same view: so it is known where the figure would be, and
     outside the mask a perfect edit changes nothing.
     """
-    before, after = (figure(x, seed) for x in (source, target))
+    old = figure(source, seed)
     if which == PLACE:
-        return ~before
-    differ = (tables.drawn(source, seed) != tables.drawn(target, seed)).any(1, keepdim=True)  # thin and soft parts too
-    return F.max_pool2d((before | after | differ).float(), 3, stride=1, padding=1) > 0
+        return ~old
+    new = (tables.drawn(source, seed) != tables.drawn(target, seed)).any(1, keepdim=True)
+    return F.max_pool2d((old | new).float(), 3, stride=1, padding=1) > 0
 
 
 def differing(target: Int[Tensor, "3"], which: int) -> Int[Tensor, "m 3"]:
