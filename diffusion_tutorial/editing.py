@@ -232,7 +232,8 @@ def edit(
 
     The picture is walked up to static as what it shows, `source`, and back down as what it should show, `target`. Each
     step down is corrected by what the same step does wrong for the source, which would have to come back to its own
-    path: so the picture changes only where the two guesses differ, and not at all if source and target are the same.
+    path: so the picture changes only where the two guesses differ. If source and target are the same it comes back to the
+    last bit, unless the way down alone is guided.
 
     forward: the denoiser for the source's part (default: `denoiser` itself; unguided it changes more). mask: where
     to change; outside it x_s is path_s at every step (Couairon et al. 2022, 2210.11427, section 3.2), at s = 0 the
