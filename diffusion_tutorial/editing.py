@@ -5,7 +5,7 @@ Everything here drives any denoiser, and none of it trains one. A picture `x0` i
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -159,9 +159,17 @@ def invert(
     error stays; each of `refine` rounds guesses again at the x_t just found (a fixed point undoes the step exactly).
     Returns one x for each of `times`, in their order: the static first, x0 last.
     """
+    path = [x0] + [x_t for x_t, _ in _climb(denoiser, x0, times, alpha_bar, cond, refine)]
+    return path[::-1]
+
+
+def _climb(
+    denoiser: Callable[..., Tensor], x0: Tensor, times: list[int], alpha_bar: Tensor, cond: Tensor | None, refine: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each step of `invert`, from the lowest: the x_t that it leads to and the eps_hat that led there."""
     if len(times) < 2 or times[-1] != 0 or any(t <= s for t, s in zip(times, times[1:])):
         raise ValueError(f"expected times that fall to 0, got {times}")
-    x, path = _picture(x0), [x0]
+    x = _picture(x0)
     for s, t in zip(times[::-1], times[-2::-1]):
         s_batch, t_batch = (torch.full((len(x0),), time, device=x0.device) for time in (s, t))
         guess_at, x_t = s_batch.clamp(min=1), x  # no network is trained at t = 0, where there is no noise to guess
@@ -170,8 +178,7 @@ def invert(
             x0_hat = x0_from_eps(x, eps_hat, s_batch, alpha_bar)
             x_t, guess_at = q_sample(x0_hat, t_batch, eps_hat, alpha_bar), t_batch
         x = x_t
-        path.append(x)
-    return path[::-1]
+        yield x, eps_hat
 
 
 def slerp(a: Float[Tensor, "batch ..."], b: Float[Tensor, "batch ..."], share: float) -> Float[Tensor, "batch ..."]:
@@ -241,15 +248,18 @@ def edit(
     """
     hole = None if mask is None else as_mask(mask, _picture(x0))
     forward = forward or denoiser
-    path = invert(forward, x0, times, alpha_bar, source)
+    climbed, guesses = zip(*_climb(forward, x0, times, alpha_bar, source, refine=0))
+    path = [*climbed[::-1], x0]
+    top = torch.full((len(x0),), times[0], device=x0.device)
+    eps_hats = [forward(path[0], top, source), *guesses[:0:-1]]  # at each time but 0: the way up has asked for the rest
 
     def ddim(x_t: Tensor, eps_hat: Tensor) -> Tensor:
         return samplers.ddim_step(x_t, eps_hat, t, s, alpha_bar, torch.zeros_like(x_t))[0]
 
     x = path[0]
-    for i, path_t, path_s in zip(range(len(times)), path, path[1:]):
+    for i, path_t, path_s, eps_hat in zip(range(len(times)), path, path[1:], eps_hats):
         t, s = (torch.full((len(x0),), time, device=x0.device) for time in times[i : i + 2])
-        x = path_s + ddim(x, denoiser(x, t, target)) - ddim(path_t, forward(path_t, t, source))
+        x = path_s + ddim(x, denoiser(x, t, target)) - ddim(path_t, eps_hat)
         if hole is not None and (paste or times[i + 1] > 0):
             x = torch.where(hole, x, path_s)
     return x

@@ -55,7 +55,7 @@ def denoiser(options: argparse.Namespace, of: str = "digits"):
 
 
 def walk(options: argparse.Namespace) -> dict:
-    """The options of `_sampling`, checked, as arguments of recipes.draw_digits and draw_scenes."""
+    """The options of `sampling`, checked, as arguments of recipes.draw_digits and draw_scenes."""
     from diffusion_tutorial import samplers
 
     steps = options.steps if options.steps is not None else 1000 if options.sampler == "ddpm" else 20
