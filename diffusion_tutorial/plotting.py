@@ -31,7 +31,6 @@ STYLE = {
     "axes.titlesize": 10,
     "axes.grid": True,
     "grid.alpha": 0.25,
-    "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
 
@@ -62,6 +61,8 @@ def png(figure: Figure, dpi: int = 90) -> bytes:
 def rendered(figure: Figure, dpi: int, tight: bool) -> Image.Image:
     """The figure as a picture; `tight` cuts the margins, without it figures of one size give pictures of one size."""
     canvas = io.BytesIO()
+    for legend in filter(None, (ax.get_legend() for ax in figure.axes)):
+        legend.set_frame_on(False)  # in the house style, whoever made it and when
     with warnings.catch_warnings():  # on a busy machine matplotlib warns that it takes its time to place a legend
         warnings.filterwarnings("ignore", message="Creating legend")
         if figure.get_layout_engine():
@@ -157,7 +158,7 @@ def curves(
         ax.plot(_array(x), _array(y), color=COLOURS[i % 7], linestyle=DASHES[i % 7], marker=marker, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(ys) > 1:
-        ax.legend(frameon=False)
+        ax.legend()
     return ax
 
 
@@ -175,7 +176,7 @@ def histogram(
         ax.plot(_array(x), _array(y), color=COLOURS[(i + 1) % 7], linestyle=DASHES[i % 7], label=name)
     ax.set(xlabel=xlabel, ylabel="density")
     if density:
-        ax.legend(frameon=False)
+        ax.legend()
     return ax
 
 
@@ -204,7 +205,7 @@ def bars(
     ax.set(ylabel=ylabel)
     ax.grid(False, axis="x")
     if len(heights) > 1:
-        ax.legend(frameon=False)
+        ax.legend()
     return ax
 
 

@@ -172,6 +172,20 @@ def test_a_guided_edit_keeps_what_both_conditions_agree_on(generator):
     assert ((strong - mild)[..., 1] > 0.05).all()
 
 
+def test_an_edit_asks_for_each_guess_once(generator):
+    """The source at every time, at 1 in place of 0, where no network is trained; the target at every time but 0."""
+    plain, asked = pair(rho=0.0), []
+
+    def denoiser(x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        asked.append((t[0].item(), cond[0].item()))
+        return plain(x_t, t)
+
+    source, target = torch.zeros(3), torch.ones(3)
+    editing.edit(denoiser, pictures(3, generator).clamp(-1, 1), source, target, samplers.times(5), ALPHA_BAR)
+    times = [1000, 800, 600, 400, 200]
+    assert sorted(asked) == sorted([(t, 0.0) for t in [*times, 1]] + [(t, 1.0) for t in times])
+
+
 def test_where_to_edit_is_where_the_guesses_differ(generator):
     def denoiser(x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         eps_hat = 0.5 * x_t

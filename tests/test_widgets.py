@@ -84,7 +84,7 @@ def test_a_film_of_figures_has_every_frame():
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=80)
         original = np.asarray(Image.open(buffer).convert("RGB")).astype(int)
-        assert np.abs(original - frame).mean() < 4, i  # 64 colours are enough
+        assert np.abs(original - frame).mean() < 4, i  # 256 colours are enough
         assert all(np.abs(original - other).mean() > 6 for j, other in enumerate(frames) if j != i)
     assert film.zoom == 1
 

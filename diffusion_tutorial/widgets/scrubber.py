@@ -18,7 +18,7 @@ _PAGE = """<figure id="{id}" style="margin:0;padding:8px;background:#fff;color:#
 <img alt="{alt}" src="data:image/{kind};base64,{sprite}" style="max-width:100%;background:#fff">
 <div class="dt-film" hidden="hidden"><div role="img" aria-label="{alt}" style="width:{w}px;height:{h}px;max-width:100%;\
 background-repeat:no-repeat;background-size:{total_w}px {total_h}px;image-rendering:{rendering}"></div>
-<label style="display:flex;gap:.6em;align-items:center;max-width:{w}px;min-width:16em">{name}
+<label style="display:flex;gap:.6em;align-items:center;max-width:{w}px;min-width:24em">{name}
 <input type="range" min="0" max="{last}" value="{start}" step="1" aria-label="{name}" style="flex:1">
 <output style="min-width:6em"></output></label></div>
 <figcaption style="max-width:46em;font-size:90%">{caption}</figcaption></figure>
@@ -78,7 +78,7 @@ def scrubber(
             caption=html.escape(caption),
             name=html.escape(name),
             kind="png",
-            sprite=base64.b64encode(plotting.shrink(sheet, colours=64)).decode(),
+            sprite=base64.b64encode(plotting.shrink(sheet, colours=256 if pixels else 64)).decode(),
             rendering="pixelated" if pixels else "auto",
             w=w * zoom,
             h=h * zoom,
