@@ -46,7 +46,7 @@ def renoise(
 ) -> Float[Tensor, "batch ..."]:
     """x_t = sqrt(a) x_s + sqrt(1 - a) noise, a = alpha_bar_t / alpha_bar_s: forward from s to t > s, all steps at once.
 
-    It is `forward.q_step` over several steps; RePaint walks back up with it (Lugmayr et al. 2022, algorithm 1, line 8).
+    It is `forward.q_step` over several steps; RePaint walks back up with it (Lugmayr et al. 2022, algorithm 1, line 10).
     """
     check_step(t, s)
     a = at(alpha_bar, t, x_s, noise) / at(alpha_bar, s, x_s)
@@ -64,7 +64,8 @@ def inpaint_step(
 
     The known part is noised to time s, so that both halves are equally noisy; at s = 0 it is x0 itself, exactly.
     resample = 1 is plain replacement. More of it is RePaint: the step is taken so many times, with the noise put back
-    between (`renoise`), so that what is filled in gets to know what is around it (algorithm 1).
+    between (`renoise`), so that what is filled in gets to know what is around it (algorithm 1, whose m is 1 - mask; the
+    step to s = 0, which may be a long one here, is repeated as well).
     """
     hole = as_mask(mask, _picture(x0))
     if resample < 1:
@@ -126,7 +127,7 @@ def sdedit(
     step: Step = samplers.ddpm_step,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "batch c h w"]:
-    """x_t = q_sample(x0, t) at t = strength T, then the walk back from there  (Meng et al. 2022, 2108.01073, algorithm 1).
+    """x_t = q_sample(x0, t) at t = strength T, then the walk back from there  (Meng et al. 2022, 2108.01073; VP form).
 
     strength 0 returns the picture as it is, 1 forgets it. `steps` is for the whole way from T; of it the share
     `strength` is taken, at least one.
@@ -235,12 +236,13 @@ def edit(
     forward: Callable[..., Tensor] | None = None,
     paste: bool = True,
 ) -> Float[Tensor, "batch c h w"]:
-    """x_s = path_s + DDIM(x_t, eps_hat(target)) - DDIM(path_t, eps_hat(source)), path = `invert`  (Ju et al. 2023, 2310.01506).
+    """x_s = path_s + DDIM(x_t, eps_hat(target)) - DDIM(path_t, eps_hat(source)), path = `invert`  (Wu & De la Torre 2022, 2210.05559).
 
     The picture is walked up to static as what it shows, `source`, and back down as what it should show, `target`. Each
     step down is corrected by what the same step does wrong for the source, which would have to come back to its own
     path: so the picture changes only where the two guesses differ. If source and target are the same it comes back to the
-    last bit, unless the way down alone is guided.
+    last bit, unless the way down alone is guided. (Wu & De la Torre walk the source up by sampling; the same error,
+    taken off the source's walk alone, is Ju et al. 2023, 2310.01506.)
 
     forward: the denoiser for the source's part (default: `denoiser` itself; unguided it changes more). mask: where
     to change; outside it x_s is path_s at every step (Couairon et al. 2022, 2210.11427, section 3.2), at s = 0 the
@@ -259,7 +261,7 @@ def edit(
     x = path[0]
     for i, path_t, path_s, eps_hat in zip(range(len(times)), path, path[1:], eps_hats):
         t, s = (torch.full((len(x0),), time, device=x0.device) for time in times[i : i + 2])
-        x = path_s + ddim(x, denoiser(x, t, target)) - ddim(path_t, eps_hat)
+        x = path_s + (ddim(x, denoiser(x, t, target)) - ddim(path_t, eps_hat))
         if hole is not None and (paste or times[i + 1] > 0):
             x = torch.where(hole, x, path_s)
     return x

@@ -17,7 +17,8 @@ from diffusion_tutorial.schedules import check_t
 class GaussianMixture:
     """p(x0) = sum_k weight_k N(x0; mean_k, std_k^2 I) in d dimensions.
 
-    weights: (k,), positive, made to sum to 1. means: (k, d). stds: (k,), positive.
+    weights: (k,), positive, made to sum to 1. means: (k, d). stds: (k,), not negative;
+    where one is 0, a density and a score exist only once the mixture is noised.
     """
 
     def __init__(self, weights: Float[Tensor, "k"], means: Float[Tensor, "k d"], stds: Float[Tensor, "k"]):
@@ -60,7 +61,7 @@ class GaussianMixture:
         return share @ self.means - share.sum(1, keepdim=True) * x
 
     def denoiser(self, alpha_bar: Float[Tensor, "times"]) -> Callable[..., Tensor]:
-        """The best possible denoiser: eps_hat = -sqrt(1 - alpha_bar_t) grad log p_t(x_t)  (Song et al. 2021).
+        """The best possible denoiser: eps_hat = -sqrt(1 - alpha_bar_t) grad log p_t(x_t)  (Dhariwal & Nichol 2021, eq. 11).
 
         A callable (x_t, t, cond=None) -> eps_hat, like every denoiser. All of a batch must share one t.
         """

@@ -74,7 +74,7 @@ class Denoiser(nn.Module):
         if output not in ("eps", "v"):
             raise ValueError(f'expected output "eps" or "v", got "{output}"')
         self.net, self.output = net, output
-        self.register_buffer("alpha_bar", check(alpha_bar).double(), persistent=False)
+        self.alpha_bar = check(alpha_bar).double().cpu()  # no buffer: it stays where float64 exists
 
     def forward(
         self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None

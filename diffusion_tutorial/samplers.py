@@ -39,7 +39,7 @@ def times(
     trailing  evenly from T down to 0                             (these three: Lin et al. 2023, table 2)
     linspace  evenly from T down to 1, then 0
     leading   evenly upwards from 1, then 0 at the end: with few steps it starts far below T, with too little noise
-    logsnr    evenly in log(alpha_bar_t / (1 - alpha_bar_t)) from T down to 1, then 0  (Lu et al. 2022, section 4)
+    logsnr    evenly in log(alpha_bar_t / (1 - alpha_bar_t)) from T down to 1, then 0  (Lu et al. 2022, 2206.00927)
     karras    evenly in sigma^(1/7), sigma^2 = (1 - alpha_bar_t) / alpha_bar_t, likewise  (Karras et al. 2022, eq. 5)
 
     The last two need `alpha_bar`, the first entry of which belongs to t = 0. Times that round to the same number are

@@ -64,6 +64,10 @@ def check(alpha_bar: Float[Tensor, "times"]) -> Float[Tensor, "times"]:
         raise ValueError(
             "expected an alpha_bar that falls from 1 towards 0; got one that rises, goes below 0 or holds NaN"
         )
+    if not (alpha_bar[:-1] > 0).all():
+        raise ValueError(
+            f"expected alpha_bar above 0 before its end, got 0 from t = {(alpha_bar == 0).int().argmax()} on"
+        )
     return alpha_bar
 
 
@@ -101,8 +105,7 @@ def at(
     for other in others:
         if other.shape != x.shape:
             raise ValueError(f"expected the same shape twice, got {tuple(x.shape)} and {tuple(other.shape)}")
-    picked = values.to(x.device)[t.to(x.device)].to(x.dtype)
-    return picked.view(-1, *[1] * (x.ndim - 1))
+    return values[t.to(values.device)].to(x).view(-1, *[1] * (x.ndim - 1))
 
 
 def check_t(t: Int[Tensor, "batch"], x: Float[Tensor, "batch ..."], T: int) -> None:

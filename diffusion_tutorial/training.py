@@ -4,7 +4,10 @@
 average of the weights (EMA), and a checkpoint from which it goes on exactly where it was.
 """
 
+import contextlib
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,7 +101,7 @@ class Training:
 
     `model` is the network as trained, `ema` its average over about the last `1 / (1 - ema_decay)` steps (fewer at the
     start), which draws better. A run with a budget in steps is a function of its arguments: the same seed gives the
-    same weights on the same machine, interrupted or not. `amp` computes the network in bfloat16 (default: where
+    same weights on the same CPU, interrupted or not. `amp` computes the network in bfloat16 (default: where
     `bfloat16_pays`); `compile` hands it to torch.compile.
 
     >>> training = Training(denoiser, shuffled(images, labels), seconds=60)
@@ -153,28 +156,31 @@ class Training:
 
     def __iter__(self) -> Iterator[Report]:
         while self.progress < 1:
-            began, state = time.perf_counter(), self.generator.get_state()
+            began, step, state = time.perf_counter(), self.step, self.generator.get_state()
             try:
-                t, losses = self._step()
+                t, losses = self._gradients()
+                with _undivided():
+                    self.optimizer.step()
+                    self.average.update_parameters(self.model)
+                    self.step += 1
+                    self.seconds += time.perf_counter() - began
             except BaseException:  # Ctrl-C in the middle of a step: its random numbers are for the next attempt
-                self.generator.set_state(state)
+                if self.step == step:
+                    self.generator.set_state(state)
                 raise
-            self.step += 1
-            self.seconds += time.perf_counter() - began
             yield Report(self.step, self.seconds, self.progress, t, losses)
 
-    def _step(self) -> tuple[Tensor, Tensor]:
+    def _gradients(self) -> tuple[Tensor, Tensor]:
+        """Times and losses of a new batch, the gradient of their mean left in the parameters."""
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * learning_rate(self.progress)
-        x0, t, eps, cond = (x.to(self.device, non_blocking=True) for x in self._batch())
+        x0, t, eps, cond = (x.to(self.device) for x in self._batch())
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             losses = training_loss(self.model, x0, t, eps, cond)
         self.optimizer.zero_grad()
         losses.mean().backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.average.update_parameters(self.model)
         return t.cpu(), losses.detach().cpu()
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -231,6 +237,23 @@ class Training:
             tensors |= {f"optimizer.{i}.step": torch.tensor(0.0)}
             tensors |= {f"optimizer.{i}.{k}": p for k in ("exp_avg", "exp_avg_sq")}
         return {name: (x.shape, x.dtype) for name, x in tensors.items()}
+
+
+@contextlib.contextmanager
+def _undivided() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, so that weights, average and step count never part ways."""
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or usual is None:  # where Ctrl-C does not arrive
+        yield
+        return
+    pressed = []
+    signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def bfloat16_pays(device: torch.device) -> bool:

@@ -315,6 +315,30 @@ def test_stopped_in_the_middle_of_a_step_it_begins_that_step_again(where, tmp_pa
         assert same(weights(run), weights(trained(6, batch_size=8)))
 
 
+@pytest.mark.parametrize("before", [0, 3])
+def test_ctrl_c_in_the_middle_of_an_update_waits_for_its_end(before, tmp_path, monkeypatch):
+    """Weights moved, average not yet, step not counted: there the interrupt must not get through."""
+    first = Training(tiny(), shuffled(*pictures()), steps=6, batch_size=8)
+    for _ in zip(range(before), first):
+        pass
+    update = first.average.update_parameters
+
+    def pressed(model):
+        signal.raise_signal(signal.SIGINT)
+        update(model)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(first.average, "update_parameters", pressed)
+        next(iter(first))
+    assert first.step == before + 1
+    first.save(tmp_path / "c.safetensors")
+    second = Training(tiny(), shuffled(*pictures()), steps=6, batch_size=8)
+    second.resume(tmp_path / "c.safetensors")
+    for run in (first, second):
+        list(run)
+        assert same(weights(run), weights(trained(6, batch_size=8)))
+
+
 def test_a_checkpoint_keeps_the_seconds(tmp_path):
     first = Training(tiny(), shuffled(*pictures()), seconds=1000, batch_size=2)
     next(iter(first))

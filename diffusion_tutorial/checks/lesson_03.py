@@ -142,6 +142,9 @@ Exercise(
         "That is sqrt(alpha_bar), shifted and stretched as it should be. Square it to get alpha_bar back.": (
             lambda ab: _stretched(ab.sqrt())
         ),
+        "All but entry 0 is right: stretching moves that a hair above 1. Put root[0] = 1 back by hand.": (
+            lambda ab: ((ab.sqrt() - ab[-1].sqrt()) * ab[1].sqrt() / (ab[1].sqrt() - ab[-1].sqrt())) ** 2
+        ),
         "Nothing changed: the last entry has to be exactly 0.": lambda ab: ab,
     },
     hint="root = alpha_bar.sqrt(); subtract root[-1]; multiply so that entry 1 is what it was; set entry 0 to 1; square.",

@@ -56,7 +56,7 @@ Exercise(
         ),
         "Your softmax runs over the places (and words that are not there take part). For each place, the weights of the words "
         "add up to 1: take dim=1, after the mask.": _look(absent=None, dim=0),
-        "The sqrt(d) is missing. Sums of d products grow with d; undivided, one word takes nearly everything.": _look(
+        "The sqrt(d) is missing. Sums of d products grow with sqrt(d); undivided, one word takes nearly everything.": _look(
             divide=lambda q: 1.0
         ),
         "You divided by d. A sum of d products of random numbers has a spread of sqrt(d): divide by that.": _look(

@@ -1,1 +1,1 @@
-"""Networks: the U-Net that denoises, and the classifier that judges."""
+"""Networks: the U-Net of the digits, the one that reads captions with its text encoder, and the judges."""

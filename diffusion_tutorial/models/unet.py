@@ -79,7 +79,7 @@ class UNet(nn.Module):
 
 
 class Waves(nn.Module):
-    """t as a row of sines and cosines, from slow waves to fast ones (Vaswani et al. 2017, section 3.5)."""
+    """t as a row of sines and cosines, from fast waves to slow ones (Vaswani et al. 2017, section 3.5)."""
 
     def __init__(self, dim: int, longest: float = 10_000.0):
         super().__init__()

@@ -41,7 +41,9 @@ def load(name: str) -> nn.Module:
     """
     path = FOLDER / f"{name}.safetensors"
     expected = card(name)["sha256"]
-    found = sha256(path) if path.exists() else "of no file"
+    if not path.exists():
+        raise files.BadFile(f"there is no file {path}: install the package again")
+    found = sha256(path)
     if found != expected:
         raise files.BadFile(f"{path} has the SHA-256 {found[:12]}…, its card says {expected[:12]}…: install it again")
     return read(path)
