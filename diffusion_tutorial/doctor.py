@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import sys
 import time
 
 import torch
@@ -21,7 +20,8 @@ def report() -> int:
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()} {platform.machine()}")
     problems = [*_weights(), *_data(), *_scenes()]
     _memory()
-    _speed()
+    if not problems:
+        _speed()
     for problem in problems:
         print(f"PROBLEM  {problem}")
     print("This machine is ready for every lesson." if not problems else f"{len(problems)} to mend before you start.")
@@ -72,10 +72,7 @@ def _memory() -> None:
 
 
 def _speed() -> None:
-    if torch.cuda.is_available():
-        print(f"compute  {torch.cuda.get_device_name()}; training uses it by itself, in bfloat16")
-    else:
-        print(f"compute  CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; no lesson needs a GPU")
+    print(f"compute  CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; no lesson needs a GPU")
     print("         measuring training speed ...", end="\r", flush=True)
     rate = images_per_second(5.0)
     print(f"         {rate:.0f} digits a second in training, network of lesson 05            ")
@@ -84,12 +81,15 @@ def _speed() -> None:
             f"         slow: the lessons state times for {REFERENCE}; here expect about {ENOUGH / rate:.1f} times as long. "
             "Close other programs; on a shared server, set OMP_NUM_THREADS to the cores that are yours."
         )
+    if recipes.device() == "cuda":
+        name = torch.cuda.get_device_name()
+        print(f"GPU      {name}: the commands use it by themselves, the lessons run on the CPU")
 
 
 def images_per_second(seconds: float) -> float:
-    """Training pictures a second with the network of lesson 05, measured over this many seconds after a warm-up."""
+    """Pictures a second in training the network of lesson 05 on the CPU, over this many seconds after a warm-up."""
     images, labels = digits.load("sample")
-    training = Training(recipes.new_denoiser().to(recipes.device()), shuffled(images, labels), steps=10**9)
+    training = Training(recipes.new_denoiser(), shuffled(images, labels), steps=10**9)
     began, first = None, 0
     for step in training:
         now = time.perf_counter()
@@ -98,7 +98,3 @@ def images_per_second(seconds: float) -> float:
         if began is not None and now - began > seconds:
             return (step.step - first) * training.batch_size / (now - began)
     raise AssertionError("the budget above never ends first")
-
-
-if __name__ == "__main__":
-    sys.exit(report())

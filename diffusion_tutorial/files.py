@@ -1,5 +1,6 @@
 """Files that are whole or not there: written aside, then renamed. Weights are safetensors only, never pickles."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,13 +26,14 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # by a process that was killed while it wrote
-        if time.time() - left.stat().st_mtime > STALE:
-            left.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process sweeps at the same time
+            if time.time() - left.stat().st_mtime > STALE:
+                left.unlink()
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     try:
         write(Path(aside))
-        with open(aside, "rb") as written:
+        with open(aside, "rb+") as written:  # Windows syncs only what may be written
             os.fsync(written.fileno())
         umask = os.umask(0)
         os.umask(umask)

@@ -13,6 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+Z = 1.96  # a Gaussian lies within Z standard deviations of its mean 95 times in 100
+GROUPS, T = 20, 2.09  # of the jackknife; T as Z, for a spread that is known from 20 numbers only: Student's, 19 degrees
+
 
 @torch.no_grad()
 def predict(classifier: nn.Module, images: Float[Tensor, "n 1 28 28"], batch: int = 500) -> Float[Tensor, "n 10"]:
@@ -55,12 +58,12 @@ def share(hits: Bool[Tensor, "n"]) -> tuple[float, float, float]:
     return right / n, low, high
 
 
-def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval for a share of `right` in `n` (Wilson 1927); z = 1.96 makes it a 95 % one."""
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval for a share of `right` in `n` (Wilson 1927)."""
     if not 0 <= right <= n or n == 0:
         raise ValueError(f"expected 0 <= right <= n and n > 0, got right = {right} and n = {n}")
-    p, z2 = right / n, z * z
-    half = z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    p, z2 = right / n, Z * Z
+    half = Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     low, high = ((p + z2 / (2 * n) + sign * half) / (1 + z2 / n) for sign in (-1, 1))
     return max(0.0, low), min(1.0, high)
 
@@ -76,10 +79,15 @@ def nearest(
         raise ValueError(f"expected pictures of one shape, got {tuple(images.shape[1:])} and {tuple(among.shape[1:])}")
     if not 1 <= k <= len(among):
         raise ValueError(f"expected k from 1 to the {len(among)} pictures to look among, got {k}")
-    among = among.flatten(1)
-    found = [torch.cdist(x, among).topk(k, largest=False) for x in images.flatten(1).split(batch)]
-    values, places = (torch.cat(parts) for parts in zip(*found))
-    return values / math.sqrt(among.shape[1]), places
+    among, found = among.flatten(1), []
+    for x in images.flatten(1).split(batch):
+        places = torch.cdist(x, among).topk(k, largest=False).indices
+        distance, order = (
+            (x[:, None] - among[places]).square().mean(2).sqrt().sort(1)
+        )  # cdist's are rounded: no exact 0
+        found.append((distance, places.gather(1, order)))
+    distances, places = (torch.cat(parts) for parts in zip(*found))
+    return distances, places
 
 
 def psnr(
@@ -112,49 +120,28 @@ def embed(
     return torch.cat([features(part) for part in images.split(batch)])
 
 
-def frechet(
-    images: Float[Tensor, "n ..."],
-    reference: Float[Tensor, "m ..."],
-    features: Callable[[Tensor], Tensor] | None = None,
-) -> float:
+def frechet(x: Float[Tensor, "n d"], reference: Float[Tensor, "m d"]) -> float:
     """|mu_1 - mu_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))  (Heusel et al. 2017, arXiv 1706.08500, eq. 6).
 
-    mu and C are mean and covariance of the features; for two Gaussians this is their squared distance. 0 is best.
-    `features` turns pictures into vectors, (n, d), for example `classifier.features`; without it, the arguments are
-    vectors already. Computed by torchmetrics, in double precision.
+    mu and C are mean and covariance of vectors that stand for pictures, such as `embed` makes; for two Gaussians this is
+    their squared distance. 0 is best. Computed by torchmetrics, in double precision.
 
     A small sample looks worse than it is, by about 1/n, so compare only at equal n and m. And features are part of the
     number: over our own classifier's it must never stand beside a paper's FID, which is over Inception's.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    x, r = _vectors(images, reference, features)
+    if x.ndim != 2 or min(len(x), len(reference)) < 2 or x.shape[1:] != reference.shape[1:]:
+        came = f"{tuple(x.shape)} and {tuple(reference.shape)}"
+        raise ValueError(f"expected at least two vectors of one length on each side, got {came}; `embed` makes them")
+    if not (x.isfinite().all() and reference.isfinite().all()):
+        raise ValueError("expected finite numbers, but the vectors hold NaN or infinity")
     as_they_are = nn.Identity()
     as_they_are.num_features = x.shape[1]
     distance = FrechetInceptionDistance(feature=as_they_are)
-    distance.update(r.double(), real=True)
-    distance.update(x.double(), real=False)
+    distance.update(reference.cpu().double(), real=True)
+    distance.update(x.cpu().double(), real=False)
     return max(0.0, distance.compute().item())
-
-
-def precision_recall(
-    images: Float[Tensor, "n ..."],
-    reference: Float[Tensor, "m ..."],
-    features: Callable[[Tensor], Tensor] | None = None,
-    k: int = 3,
-) -> tuple[float, float]:
-    """Share of samples among the real, share of the real among samples  (Kynkaanniemi et al. 2019, arXiv 1904.06991).
-
-    Around every vector of a set lies a ball that reaches to its k-th nearest neighbour in the set. Precision is the
-    share of samples in a ball of the reference, recall the share of the reference in a ball of the samples: blurred or
-    broken samples lower the first, a kind of picture that is never drawn lowers the second. `features` as in `frechet`.
-    Other real pictures do not score 1 either.
-    """
-    x, r = _vectors(images, reference, features)
-    return (
-        covered(x, r, radius(r, k)).float().mean().item(),
-        covered(r, x, radius(x, k)).float().mean().item(),
-    )
 
 
 def radius(x: Float[Tensor, "n d"], k: int = 3, batch: int = 500) -> Float[Tensor, "n"]:
@@ -167,48 +154,36 @@ def radius(x: Float[Tensor, "n d"], k: int = 3, batch: int = 500) -> Float[Tenso
 def covered(
     x: Float[Tensor, "n d"], centres: Float[Tensor, "m d"], radii: Float[Tensor, "m"], batch: int = 500
 ) -> Bool[Tensor, "n"]:
-    """Whether each x lies in at least one of the balls around the centres."""
+    """Whether each x lies in at least one of the balls around the centres  (Kynkaanniemi et al. 2019, arXiv 1904.06991).
+
+    With the reference's balls of its `radius`, the share of samples that they cover is precision; the share of the
+    reference that the samples' balls cover is recall. Blurred or broken samples lower the first, a kind of picture that
+    is never drawn lowers the second. Other real pictures do not score 1 either.
+    """
     return torch.cat([(torch.cdist(part, centres) <= radii).any(1) for part in x.split(batch)])
 
 
-def jackknife(
-    statistic: Callable[[Tensor], float], x: Float[Tensor, "n ..."], groups: int = 20, t: float = 2.09
-) -> tuple[float, float, float]:
+def jackknife(statistic: Callable[[Tensor], float], x: Float[Tensor, "n ..."]) -> tuple[float, float, float]:
     """value ± t sqrt((g - 1) / g sum_j (value without group j - their mean)^2): the jackknife (Tukey 1958), g groups.
 
     Returns (value, low, high): where other samples of the same size would have put the value, 95 times in 100. t is
     Student's for g - 1 = 19. The bootstrap, which draws with replacement, would not do: doubles shrink the balls of
-    `precision_recall`, and bias the Frechet distance upwards. The groups are random, always the same for the same n.
+    `radius`, and bias the Frechet distance upwards. The groups are random, always the same for the same n.
     """
-    if not 2 <= groups <= len(x):
-        raise ValueError(f"expected from 2 groups to the {len(x)} pictures that there are, got {groups}")
-    group = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)) % groups
+    if len(x) < GROUPS:
+        raise ValueError(f"expected at least {GROUPS} pictures, one for each group, got {len(x)}")
+    group = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)) % GROUPS
     value = statistic(x)
-    without = torch.tensor([statistic(x[group != j]) for j in range(groups)], dtype=torch.float64)
-    half = t * math.sqrt((groups - 1) * without.var(correction=0).item())
+    without = torch.tensor([statistic(x[group != j]) for j in range(GROUPS)], dtype=torch.float64)
+    half = T * math.sqrt((GROUPS - 1) * without.var(correction=0).item())
     return value, value - half, value + half
 
 
-def median(values: Float[Tensor, "n"], z: float = 1.96) -> tuple[float, float, float]:
+def median(values: Float[Tensor, "n"]) -> tuple[float, float, float]:
     """The median and its interval from ranks, n/2 ± z sqrt(n)/2, whatever the distribution: (median, low, high)."""
     ordered, n = values.sort().values, len(values)
     if n == 0:
         raise ValueError("expected at least one value, got none")
-    low = max(0, math.floor((n - z * math.sqrt(n)) / 2) - 1)
-    high = min(n - 1, math.ceil((n + z * math.sqrt(n)) / 2))
+    low = max(0, math.floor((n - Z * math.sqrt(n)) / 2) - 1)
+    high = min(n - 1, math.ceil((n + Z * math.sqrt(n)) / 2))
     return values.quantile(0.5).item(), ordered[low].item(), ordered[high].item()
-
-
-def _vectors(images: Tensor, reference: Tensor, features: Callable[[Tensor], Tensor] | None) -> tuple[Tensor, Tensor]:
-    """Both sets as finite vectors of one length, or a ValueError."""
-    if features is not None:
-        images, reference = (embed(features, x) for x in (images, reference))
-    for x in (images, reference):
-        if x.ndim != 2 or len(x) < 2 or x.shape[1:] != images.shape[1:]:
-            raise ValueError(
-                f"expected at least two vectors of one length on each side, got {tuple(images.shape)} and "
-                f"{tuple(reference.shape)}" + ("" if features else "; for pictures, say by `features` how to see them")
-            )
-        if not x.isfinite().all():
-            raise ValueError("expected finite numbers, but the features hold NaN or infinity")
-    return images, reference

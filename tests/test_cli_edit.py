@@ -100,6 +100,17 @@ def test_a_picture_with_a_see_through_part_is_laid_on_white(folder, weights):
     assert new.shape == (48, 48, 3) and (new[24:] == (10, 20, 30)).all()
 
 
+def test_a_picture_and_a_mask_of_16_bits_are_read_as_those_of_8(folder, weights):
+    from diffusion_tutorial.recipes import editing
+
+    for name in ("small", "small-mask"):
+        Image.fromarray(picture(folder, name).astype(np.uint16) * 257).save(folder / f"{name}-16.png")
+    eight, sixteen = (editing.read_picture(folder / f"small{bits}.png", (1, 28, 28)) for bits in ("", "-16"))
+    assert (sixteen.pixels == eight.pixels).all() and torch.equal(sixteen.x0, eight.x0)
+    holes = [editing.read_mask(folder / f"small-mask{bits}.png", eight, 28) for bits in ("", "-16")]
+    assert (holes[0][0] == holes[1][0]).all() and torch.equal(holes[0][1], holes[1][1])
+
+
 def test_a_digit_in_colour_keeps_its_colours_outside_the_hole(folder, weights):
     old = picture(folder, "wide")
     new = run(folder, weights, "inpaint", "digits", "wide")[1]
@@ -113,6 +124,7 @@ MISTAKES = [
     (["inpaint", "digits", "oblong.png", "--mask", "small-mask.png"], "expected a square picture, got 20 x 10"),
     (["inpaint", "digits", "small.png", "--mask", "large-mask.png"], "of the picture's size, 28 x 28, got 56 x 56"),
     (["inpaint", "digits", "small.png", "--mask", "black.png"], "the mask has no white"),
+    (["inpaint", "digits", "deep.tiff", "--mask", "small-mask.png"], "at most 16 bits, 0 to 65535, got 0 to 65536"),
     (["inpaint", "digits", "small.png", "--mask", "small-mask.png", "--label", "10"], "a digit from 0 to 9, got 10"),
     (
         ["inpaint", "digits", "small.png", "--mask", "small-mask.png", "--method", "magic"],
@@ -131,6 +143,7 @@ def test_a_mistake_gets_one_line_and_no_file(folder, weights, arguments, message
     (folder / "text.png").write_text("not a picture")
     Image.new("L", (20, 10)).save(folder / "oblong.png")
     Image.new("L", (28, 28)).save(folder / "black.png")
+    Image.fromarray(np.array([[0, 65536]] * 2, dtype=np.int32)).save(folder / "deep.tiff")
     monkeypatch.chdir(folder)
     code = cli.main([*arguments, "--weights", str(weights / f"{arguments[1]}.safetensors"), "--out", "out.png"])
     said = capsys.readouterr().err.strip().splitlines()

@@ -106,6 +106,19 @@ class TestTrain:
         first, second = ((tmp_path / out / "scenes_history.png").read_bytes() for out in ("whole", "parts"))
         assert first == second
 
+    def test_of_the_history_only_its_own_rows_make_room_and_only_for_a_run_that_begins(self, tmp_path):
+        history, train = tmp_path / "history", [*TRAIN, "--budget", "2steps", "--out", str(tmp_path)]
+        history.mkdir()
+        for name in ("holiday.png", "1999.png", "0000009.png"):
+            (history / name).write_bytes(b"as it was")
+        assert cli.main([*train, "--lr", "-1"]) == 2
+        assert {p.read_bytes() for p in history.iterdir()} == {b"as it was"} and len([*history.iterdir()]) == 3
+        assert cli.main(train) == 0
+        names = {p.name for p in history.iterdir()}
+        assert names == {"holiday.png", "1999.png", "0000001.png", "0000002.png"}
+        assert {(history / name).read_bytes() for name in ("holiday.png", "1999.png")} == {b"as it was"}
+        assert json.loads((tmp_path / "scenes.json").read_text())["history"]["steps"] == [1, 2]
+
     def test_what_is_not_said_has_a_default(self, monkeypatch):
         said = []
         monkeypatch.setattr(recipes, "train_scenes", lambda *way, **more: said.append((*way, more)) or 0)

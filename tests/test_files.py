@@ -90,6 +90,12 @@ files.write_whole({str(path)!r}, write)
     assert os.listdir(tmp_path) == ["file.txt"] and aside  # what is old is swept up
 
 
+def test_what_another_process_has_swept_up_meanwhile_is_no_problem(tmp_path, monkeypatch):
+    monkeypatch.setattr(type(tmp_path), "glob", lambda folder, pattern: [folder / ".file-gone.txt"])
+    files.write_whole(tmp_path / "file.txt", lambda aside: aside.write_text("new"))
+    assert (tmp_path / "file.txt").read_text() == "new"
+
+
 def test_the_umask_decides_who_may_read(tmp_path):
     old = os.umask(0o027)
     try:

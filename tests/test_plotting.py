@@ -68,13 +68,17 @@ def shown(ax: Axes) -> np.ndarray:
     return np.asarray(image.get_array())
 
 
-def test_images_are_black_at_low_and_white_at_high():
+def test_images_are_black_at_minus_1_and_white_at_1():
     figure = plotting.images(PICTURES, titles=list("abcde"), columns=3)
     assert len(figure.axes) == 6 and [ax.get_title() for ax in figure.axes[:5]] == list("abcde")
     np.testing.assert_allclose(shown(figure.axes[0]), (PICTURES[0, 0].numpy() + 1) / 2, atol=1e-6)
     assert not figure.axes[5].get_images() and not figure.axes[5].axison
-    beyond = plotting.images(PICTURES * 4, low=-2, high=2)
+    beyond = plotting.images(PICTURES * 4)
     assert shown(beyond.axes[0]).min() == 0 and shown(beyond.axes[4]).max() == 1
+    _, (ax,) = plotting.panels()
+    np.testing.assert_allclose(
+        shown(plotting.image(ax, PICTURES[0], -2, 2)), (PICTURES[0, 0].numpy() + 2) / 4, atol=1e-6
+    )
     for image in (figure.axes[0].get_images()[0], beyond.axes[4].get_images()[0]):
         assert image.get_clim() == (0, 1)  # or each picture would be stretched on its own
 
@@ -128,9 +132,9 @@ def test_a_histogram_has_area_1():
 
 def test_a_matrix_has_its_numbers_written_in():
     figure, (ax,) = plotting.panels()
-    plotting.matrix(ax, torch.tensor([[0.9, 0.1], [0.25, 0.75]]), ["sun", "rain"], ["dry", "wet"])
+    plotting.matrix(ax, torch.tensor([[0.9, 0.1], [0.25, 0.75]]), ["sun", "rain"])
     assert [text.get_text() for text in ax.texts] == ["0.90", "0.10", "0.25", "0.75"]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["dry", "wet"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["sun", "rain"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["sun", "rain"]
 
 

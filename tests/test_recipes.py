@@ -172,6 +172,10 @@ def test_the_new_painter_is_the_same_for_the_same_seed_and_leaves_the_global_one
     one, again, other = (recipes.new_painter(8, "eps", seed) for seed in (3, 3, 4))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert same(one, again) and not same(one, other)
+    with pytest.raises(ZeroDivisionError), common.seeded(7):
+        assert torch.rand(3).tolist() == torch.rand(3, generator=torch.Generator().manual_seed(7)).tolist()
+        1 / 0  # noqa: B018
+    assert torch.equal(torch.random.get_rng_state(), before)
     assert one.output == "eps" and one.net.tokenizer.words == scenes.vocabulary()
 
 
@@ -193,6 +197,15 @@ def test_a_page_has_each_picture_in_its_place_and_grey_between(colours, tmp_path
 
 
 # How good
+
+
+@pytest.mark.parametrize("n, each", [(500, "50"), (5, "0 or 1"), (12, "1 or 2")])
+def test_a_card_tells_how_many_of_each_digit_were_drawn(n, each, monkeypatch, as_learner):
+    monkeypatch.setattr(recipes.digits, "draw_digits", lambda model, labels, *way, **more: torch.zeros(n, 1, 28, 28))
+    monkeypatch.setattr(metrics, "label_accuracy", lambda judge, drawn, labels: (0.5, 0.4, 0.6))
+    quality = recipes.digits._quality(None, n)
+    for part in quality.values():
+        assert f"{n} samples, {each} of each digit" in part["protocol"]
 
 
 class Judge(nn.Module):

@@ -147,7 +147,12 @@ def test_every_caption_of_the_world_fits(world):
     tokens = world(told)
     assert (tokens[:, 0] == START).all() and tokens.max() <= START + len(scenes.vocabulary())
     for text, row in zip(told[::19], tokens[::19]):
-        assert world.decode(row)[1:] == scenes.words(text)
+        assert world.decode(row)[1:] == captions._words(text)
+
+
+def test_one_caption_is_not_taken_for_a_list_of_letters(as_learner):
+    with pytest.raises(ValueError, match="expected a list of captions, got one: 'a cat'"):
+        Tokenizer(["a", "c", "t", "cat"])("a cat")
 
 
 # TextEncoder

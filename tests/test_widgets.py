@@ -101,10 +101,11 @@ def test_a_film_can_be_used_without_seeing_it_and_without_scripts():
 
 
 def test_two_films_do_not_share_a_name_and_one_is_always_the_same():
-    one, again, other = (
-        widgets.scrubber(figures(2), "ab", caption, "A bar.").data for caption in ("F 1.", "F 1.", "F 2.")
+    one, again, *others = (
+        widgets.scrubber(figures(n), "abc"[:n], caption, "A bar.").data
+        for n, caption in ((2, "F 1."), (2, "F 1."), (2, "F 2."), (3, "F 1."))
     )
-    assert one == again and Film(one).figure["id"] != Film(other).figure["id"]
+    assert one == again and len({Film(film).figure["id"] for film in (one, *others)}) == 3
     assert one.count(Film(one).figure["id"]) == 2  # the figure and its script
 
 

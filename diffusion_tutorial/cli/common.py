@@ -5,6 +5,7 @@ from pathlib import Path
 
 SCENES_W, SCENES_SPACING = 3.0, "karras"  # W and SPACING of recipes.scenes, which is slow to import
 OPENMOJI = "\nThe faces and things in the pictures are by OpenMoji (https://openmoji.org), CC BY-SA 4.0.\n"
+GUIDANCE = "guidance scale: 1 is none, more obeys label or prompt more"
 
 
 class UserError(Exception):
@@ -18,22 +19,25 @@ def command(commands, name: str, says: str, *examples: str) -> argparse.Argument
     return commands.add_parser(name, help=says, description=says, epilog=text, formatter_class=raw)
 
 
-def files(command: argparse.ArgumentParser) -> None:
-    """Which weights to draw with, and where to."""
-    weights = "your own weights (default: those that come along)"
-    command.add_argument("--weights", type=Path, metavar="FILE", help=weights)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png page or an .npz of arrays")
+def weights(command: argparse.ArgumentParser, says: str = "your own weights (default: those that come along)") -> None:
+    """Which weights to draw with."""
+    command.add_argument("--weights", type=Path, metavar="FILE", help=says)
 
 
-def sampling(command: argparse.ArgumentParser, sampler: str = "ddpm", w: float = 1.0) -> None:
+def guidance(
+    command: argparse.ArgumentParser, default: float | None, says: str = f"{GUIDANCE} (default: %(default)g)"
+) -> None:
+    """How much the label or the prompt counts."""
+    command.add_argument("--w", type=float, default=default, help=says)
+
+
+def sampling(command: argparse.ArgumentParser, sampler: str = "ddpm") -> None:
     """The options that say how to walk from static to a picture."""
     command.add_argument("--sampler", default=sampler, help=f"ddpm, ddim, dpm++ or heun (default: {sampler})")
     command.add_argument("--steps", type=int, metavar="N", help="steps from t = 1000 to 0 (ddpm 1000, the others 20)")
     command.add_argument(
         "--spacing", help="trailing (default; scenes and heun: karras), linspace, leading, logsnr or karras"
     )
-    guidance = f"guidance scale: 1 is none, more obeys label or prompt more (default: {w:g})"
-    command.add_argument("--w", type=float, default=w, help=guidance)
     command.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures")
 
 
@@ -55,7 +59,7 @@ def denoiser(options: argparse.Namespace, of: str = "digits"):
 
 
 def walk(options: argparse.Namespace) -> dict:
-    """The options of `sampling`, checked, as arguments of recipes.draw_digits and draw_scenes."""
+    """The options of `sampling` and `guidance`, checked, as arguments of recipes.draw_digits and draw_scenes."""
     from diffusion_tutorial import samplers
 
     steps = options.steps if options.steps is not None else 1000 if options.sampler == "ddpm" else 20
@@ -66,8 +70,7 @@ def walk(options: argparse.Namespace) -> dict:
     spacing = options.spacing or ("karras" if options.sampler == "heun" else "trailing")  # heun needs a gentle start
     if spacing not in samplers.SPACINGS:
         raise UserError(f"--spacing: expected one of {', '.join(samplers.SPACINGS)}, got {spacing}")
-    if not abs(options.w) <= 100:
-        raise UserError(f"--w: expected a guidance scale from -100 to 100, got {options.w}")
+    check_w(options.w)
     return {"sampler": options.sampler, "steps": steps, "spacing": spacing, "w": options.w}
 
 
@@ -75,6 +78,12 @@ def check_n(n: int) -> None:
     """At least one picture."""
     if n < 1:
         raise UserError(f"--n: expected at least 1 picture, got {n}")
+
+
+def check_w(w: float) -> None:
+    """A guidance scale that a picture can bear."""
+    if not abs(w) <= 100:
+        raise UserError(f"--w: expected a guidance scale from -100 to 100, got {w}")
 
 
 def check_words(tokenizer, option: str, captions: list[str]) -> None:

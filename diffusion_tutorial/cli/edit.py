@@ -3,7 +3,17 @@
 import argparse
 from pathlib import Path
 
-from diffusion_tutorial.cli.common import OPENMOJI, SCENES_W, UserError, check_words, command, denoiser
+from diffusion_tutorial.cli.common import (
+    OPENMOJI,
+    SCENES_W,
+    UserError,
+    check_w,
+    check_words,
+    command,
+    denoiser,
+    guidance,
+    weights,
+)
 
 INPAINT_DIGITS = """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
       white in the mask is what to fill; the picture is white on black, square, of any size
@@ -16,6 +26,7 @@ EDIT_SCENES = """  diffusion-tutorial edit scenes cat.png --prompt "a cat on the
   diffusion-tutorial edit scenes cat.png --prompt "a cat" --to "a dog" --mask cat-mask.png --strength 0.8 --out dog.png
       only where the mask is white; the rest comes back as it was. Without a mask the model finds out where
 """
+SCALE = "guidance scale (default: %(default)g, 1 is none)"
 
 
 def add(commands) -> None:
@@ -35,8 +46,7 @@ def add(commands) -> None:
             )
         method = "repaint (default) goes back and forth, so that the new fits the old; replace does not"
         inpaint.add_argument("--method", default="repaint", help=method)
-        w = 1.0 if name == "digits" else SCENES_W
-        inpaint.add_argument("--w", type=float, default=w, help=f"guidance scale (default: {w:g}, 1 is none)")
+        guidance(inpaint, 1.0 if name == "digits" else SCENES_W, SCALE)
         inpaint.set_defaults(run=_inpaint, model=name)
 
     every = EDIT_SCENES, OPENMOJI
@@ -48,7 +58,7 @@ def add(commands) -> None:
     edit.add_argument("--to", required=True, metavar="TEXT", help="what it should show")
     strength = "how far to go back towards static, 0 to 1: more changes more (default: 1)"
     edit.add_argument("--strength", type=float, default=1.0, help=strength)
-    edit.add_argument("--w", type=float, default=SCENES_W, help=f"guidance scale (default: {SCENES_W:g}, 1 is none)")
+    guidance(edit, SCENES_W, SCALE)
     edit.set_defaults(run=_edit)
 
 
@@ -57,7 +67,7 @@ def _files(part: argparse.ArgumentParser, required: bool) -> None:
     found = "white where to change (default: where the two prompts make the model guess differently)"
     mask = "of the same size: " + ("white where to fill" if required else found)
     part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=mask)
-    part.add_argument("--weights", type=Path, metavar="FILE", help="your own weights (default: those that come along)")
+    weights(part)
     part.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
     part.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture, as large as it came")
 
@@ -67,8 +77,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--out: expected a name that ends in .png, got {options.out}")
     if options.out.is_dir():
         raise UserError(f"--out: expected a file, but {options.out} is a folder")
-    if not abs(options.w) <= 100:
-        raise UserError(f"--w: expected a guidance scale from -100 to 100, got {options.w}")
+    check_w(options.w)
 
 
 def _inpaint(options: argparse.Namespace) -> int:

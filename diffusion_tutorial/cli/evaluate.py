@@ -3,7 +3,17 @@
 import argparse
 from pathlib import Path
 
-from diffusion_tutorial.cli.common import SCENES_SPACING, SCENES_W, UserError, denoiser, sampling, walk
+from diffusion_tutorial.cli.common import (
+    GUIDANCE,
+    SCENES_SPACING,
+    SCENES_W,
+    UserError,
+    denoiser,
+    guidance,
+    sampling,
+    walk,
+    weights,
+)
 
 DRAWN_NOW = {  # what can be drawn and measured now: whose model, how many, guidance scale (None: nothing to guide by)
     "digits": ("digits", 1000, 1.0),
@@ -54,7 +64,7 @@ def add(commands) -> None:
     """One command for pictures that are drawn now and for those in a file."""
     raw = argparse.RawDescriptionHelpFormatter
     says = dict(help="how good are the pictures?", epilog=EVALUATE_EXAMPLES, formatter_class=raw)
-    evaluate = commands.add_parser("evaluate", **says, conflict_handler="resolve")  # the second --w stands
+    evaluate = commands.add_parser("evaluate", **says)
     evaluate.add_argument(
         "what",
         nargs="?",
@@ -67,10 +77,9 @@ def add(commands) -> None:
     many = "how many pictures: digits 1000, at most 10000; scenes 324 for each wording; of a file, all that fit; "
     many += "inpainting 50, sdedit 150, inversion 20, edits 100 for each attribute"
     evaluate.add_argument("--n", type=int, help=many)
-    evaluate.add_argument("--weights", type=Path, metavar="FILE", help="your own weights, for pictures drawn now")
+    weights(evaluate, "your own weights, for pictures drawn now")
     sampling(evaluate, "dpm++")
-    guidance = f"guidance scale: 1 is none, more obeys label or prompt more (default: digits 1, scenes {SCENES_W:g})"
-    evaluate.add_argument("--w", type=float, help=guidance)
+    guidance(evaluate, None, f"{GUIDANCE} (default: digits 1, scenes {SCENES_W:g})")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too, unrounded")
     drawing = ("weights", "sampler", "steps", "spacing", "w", "seed")
     evaluate.set_defaults(run=_evaluate, untouched={name: evaluate.get_default(name) for name in drawing})

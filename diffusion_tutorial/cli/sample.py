@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from diffusion_tutorial.cli.common import (
     OPENMOJI,
@@ -13,9 +14,10 @@ from diffusion_tutorial.cli.common import (
     check_words,
     command,
     denoiser,
-    files,
+    guidance,
     sampling,
     walk,
+    weights,
 )
 
 SAMPLE_DIGITS = """  diffusion-tutorial sample digits --out digits.png
@@ -45,16 +47,24 @@ def add(commands) -> None:
     digits.add_argument("--n", type=int, default=100, help="how many pictures (100)")
     digits.add_argument("--labels", default="balanced", help="0,1,2,... repeated in turn; balanced (default); none")
     sampling(digits)
-    files(digits)
+    guidance(digits, 1.0)
+    _where(digits)
     digits.set_defaults(run=_sample_digits)
 
     scenes = command(models, "scenes", "draw what a sentence says", SAMPLE_SCENES, OPENMOJI)
     scenes.add_argument("--prompt", action="append", metavar="TEXT", help="what to draw; again, for another row")
     scenes.add_argument("--negative", metavar="TEXT", help="what to move away from, in place of any picture")
     scenes.add_argument("--n", type=int, default=4, help="how many pictures of each prompt (4)")
-    sampling(scenes, "dpm++", SCENES_W)
-    files(scenes)
+    sampling(scenes, "dpm++")
+    guidance(scenes, SCENES_W)
+    _where(scenes)
     scenes.set_defaults(run=_sample_scenes, spacing=SCENES_SPACING)
+
+
+def _where(command: argparse.ArgumentParser) -> None:
+    """Where the weights come from and the pictures go to."""
+    weights(command)
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png page or an .npz of arrays")
 
 
 def _sample_digits(options: argparse.Namespace) -> int:

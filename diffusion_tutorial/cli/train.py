@@ -63,7 +63,7 @@ def _training(command: argparse.ArgumentParser, out: str) -> None:
     """The options of every training."""
     command.add_argument("--budget", default="120s", help="seconds of training, 120s (default), or steps, 2000steps")
     command.add_argument("--out", type=Path, default=out, metavar="DIR", help="folder for what it makes (%(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="the same seed and steps give the same weights")
+    command.add_argument("--seed", type=int, default=0, help="the same seed and steps give the same weights, on a CPU")
 
 
 def _network(command: argparse.ArgumentParser) -> None:

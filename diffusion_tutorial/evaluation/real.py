@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusion_tutorial import files
+from diffusion_tutorial import files, metrics
 from diffusion_tutorial.data import digits
 from diffusion_tutorial.evaluation.common import arrays
 
-LEAST = 20  # pictures on each side: one for each of the jackknife's groups
+LEAST = metrics.GROUPS  # pictures on each side: one for each of the jackknife's groups
 POOL = 10_000  # of 60,000 real digits, those for the floor; as many of the others give the reference's features
 
 

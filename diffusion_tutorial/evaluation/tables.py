@@ -17,7 +17,7 @@ from diffusion_tutorial.evaluation import common
 from diffusion_tutorial.evaluation.common import Measured
 from diffusion_tutorial.predictions import Denoiser
 
-LEAST = 20  # pictures: one for each of the jackknife's groups
+LEAST = metrics.GROUPS  # pictures: one for each of the jackknife's groups
 PART = 64  # pictures that a model draws at a time
 PER_CENT, DECIBELS, PLAIN = (100, 1), (1, 1), (1, 3)  # how a measure is printed: its scale, its decimals
 READ = "% read back"

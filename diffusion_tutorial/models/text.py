@@ -34,6 +34,8 @@ class Tokenizer:
         self.number = {word: i for i, word in enumerate(self.words, start=START + 1)}
 
     def __call__(self, captions: Sequence[str]) -> Int[Tensor, "n length"]:
+        if isinstance(captions, str):
+            raise ValueError(f"expected a list of captions, got one: {captions!r}")
         tokens = torch.full((len(captions), self.length), PAD)
         for row, caption in zip(tokens, captions):
             numbers = [START, *(self._number(word) for word in self.split(caption))]

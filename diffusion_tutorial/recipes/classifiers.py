@@ -27,8 +27,7 @@ def train_classifier(
     Each digit is shifted by up to two pixels, so that the judge reads digits and not places.
     """
     images, labels, data = digits.load_or_sample(data)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with common.seeded(seed):
         model = Classifier().to(common.device())
     padded = F.pad(images, (2, 2, 2, 2), value=-1)
 
@@ -57,8 +56,7 @@ def train_scene_classifier(out: Path, steps: int | None, seconds: float | None, 
     It sees all combinations, those held out from the painter too, some with a little noise over them, so that it looks
     at shapes and not at single pixels.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with common.seeded(seed):
         model = SceneClassifier().to(common.device())
     every = scenes.combinations(None)
 

@@ -3,7 +3,8 @@
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,18 @@ MILESTONES = [2.0**-k for k in range(8, -1, -1)]  # shares of the budget at whic
 def device() -> str:
     """ "cuda" where torch finds a GPU that it can use, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within the `with`, torch's own random numbers on the CPU begin at this seed; afterwards they go on as before."""
+    generator = torch.default_generator
+    state = generator.get_state()
+    generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        generator.set_state(state)
 
 
 def settle(settings: dict, out: Path, resume: bool) -> dict:
@@ -52,11 +65,12 @@ def train_denoiser(
     compile: bool,
     measure: Callable[[Denoiser], dict],
     look: Callable[[Denoiser, int], None] = lambda model, step: None,
+    begin: Callable[[], object] = lambda: None,
     **said,
 ) -> dict:
     """Train into `out`: checkpoint.safetensors on the way, <name>.safetensors and <name>.json at the end.
 
-    look(average, step) is called at each of MILESTONES. measure(model) is asked of the weights as they were written;
+    begin() is called before the first step of a new run, look(average, step) at each of MILESTONES. measure(model) is asked of the weights as they were written;
     what it answers goes into the card, and so does `said`. Returns the card.
     """
     checkpoint = out / "checkpoint.safetensors"
@@ -65,6 +79,8 @@ def train_denoiser(
     training = Training(model.to(device()), draw, steps=steps, seconds=seconds, compile=compile, **recipe)
     if resume:
         training.resume(checkpoint)
+    else:
+        begin()
     _watch(training, lambda: training.save(checkpoint, settings=settings), look, out)
     sha256 = pretrained.write(out / f"{name}.safetensors", training.ema)
     budget = f"{steps}steps" if steps else f"{seconds:g}s"

@@ -21,8 +21,7 @@ LICENCE = "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0"
 
 def new_denoiser(width: int = 32, predict: str = "v", seed: int = 0) -> Denoiser:
     """The untrained digit model: U-Net of this width, cosine schedule, output "v" or "eps"; the same for the same seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with common.seeded(seed):
         return Denoiser(UNet(width=width), schedules.cosine(), predict)
 
 
@@ -56,9 +55,10 @@ def train_digits(
 
 
 def _quality(model: Denoiser, n: int) -> dict:
-    """Share of n balanced labelled samples that the shipped classifier reads back, with its protocol: as trained, guided."""
+    """Share of n samples, labels in turn, that the shipped classifier reads back, with its protocol: as trained, guided."""
     labels = [i % 10 for i in range(n)]
-    read_by = f"{n} samples, {n // 10} of each digit, seed 0, EMA weights, read by the shipped classifier"
+    each = f"{n // 10}" if n % 10 == 0 else f"{n // 10} or {n // 10 + 1}"
+    read_by = f"{n} samples, {each} of each digit, seed 0, EMA weights, read by the shipped classifier"
 
     def count(steps: int, sampler: str, w: float) -> list[float]:
         drawn = draw_digits(model, labels, steps, seed=0, sampler=sampler, w=w)

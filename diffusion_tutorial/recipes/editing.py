@@ -38,7 +38,7 @@ def read_picture(path: Path, shape: tuple[int, int, int]) -> Picture:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     channels, side, _ = shape
-    image = image.convert("L" if image.mode in ("1", "L", "I;16", "I") else "RGB")
+    image = image.convert("L" if image.mode in ("1", "L") else "RGB")
     small = image.convert("L" if channels == 1 else "RGB").resize((side, side), Image.Resampling.BOX)
     x0 = torch.from_numpy(np.array(small)).float().view(side, side, channels).permute(2, 0, 1)[None]
     return Picture(np.array(image), x0 / 127.5 - 1)
@@ -69,13 +69,22 @@ def _open(path: Path) -> Image.Image:
         if max(image.size) > LARGEST:
             raise files.BadFile(f"{path}: expected at most {LARGEST} pixels a side, got {image.width} x {image.height}")
         image.load()
-        return image
     except FileNotFoundError:
         raise files.BadFile(f"there is no file {path}") from None
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as bad:
         if isinstance(bad, files.BadFile):
             raise
         raise files.BadFile(f"{path}: expected a picture, such as a .png ({bad})") from bad
+    return _eight_bits(path, image) if image.mode.startswith("I") else image
+
+
+def _eight_bits(path: Path, image: Image.Image) -> Image.Image:
+    """A grey picture of 16 bits a pixel, 0..65535, in the 0..255 of all others."""
+    pixels = np.array(image, dtype=np.int64)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        came = f"{pixels.min()} to {pixels.max()}"
+        raise files.BadFile(f"{path}: expected grey of at most 16 bits, 0 to 65535, got {came}; save it with 8 bits")
+    return Image.fromarray(np.round(pixels / 257).astype(np.uint8))
 
 
 def inpaint_file(

@@ -30,8 +30,7 @@ WATCHED = (  # how they are drawn is kept at every milestone of the training
 
 def new_painter(width: int = 96, predict: str = "v", seed: int = 0) -> Denoiser:
     """The untrained scene model: TextUNet of this width, cosine schedule; the same for the same seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with common.seeded(seed):
         return Denoiser(TextUNet(scenes.vocabulary(), width), schedules.cosine(), predict)
 
 
@@ -49,9 +48,6 @@ def train_scenes(
     settings: a value for each of SCENES_SETTINGS; a resumed run must have the settings that it was started with.
     """
     settings = common.settle(settings, out, resume)
-    if not resume:
-        for old in (out / "history").glob("*.png"):
-            old.unlink()
     model = new_painter(settings["width"], settings["predict"], settings["seed"])
     tokenizer = model.net.tokenizer
 
@@ -62,6 +58,7 @@ def train_scenes(
     made = common.train_denoiser(
         *("scenes", out, settings, model, draw, steps, seconds, resume, compile),
         measure=lambda model: ({"quality": _quality(model, evaluate)} if evaluate else {}) | _history(out),
+        begin=lambda: [old.unlink() for old in _rows(out)],
         look=lambda model, step: _look(model, out / "history" / f"{step:07d}.png"),
         model_is="scenes: a text-conditional U-Net denoiser for drawn scenes of 48 x 48 in colour",
         data="scenes drawn on the fly, 2,916 of 3,240 combinations; the other 324 are held out",
@@ -78,9 +75,14 @@ def _look(model: Denoiser, path: Path) -> None:
     common.write_page(path, drawn, columns=len(drawn), scale=1)
 
 
+def _rows(out: Path) -> list[Path]:
+    """The rows that are there, in the order of their steps; a name is the step in seven digits."""
+    return sorted((out / "history").glob("[0-9]" * 7 + ".png"))
+
+
 def _history(out: Path) -> dict:
     """The rows, if any, as one page, scenes_history.png; for the card, the steps at which they were drawn."""
-    rows = sorted((out / "history").glob("*.png"))
+    rows = _rows(out)
     if not rows:
         return {}
     pages = [np.asarray(Image.open(row))[:-1] for row in rows]  # each row brings the frame above it

@@ -5,6 +5,7 @@ Python answers with `says` and `shown` and lowers `busy` again.
 """
 
 import base64
+import hashlib
 import html
 import io
 from collections.abc import Callable, Mapping
@@ -16,7 +17,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-CARD = "margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block;color-scheme:light"
+from diffusion_tutorial import plotting
+
 PAIR = "display:flex;flex-wrap:wrap;gap:16px;align-items:flex-start"
 ROW, CELLS = "display:flex;gap:8px;align-items:center;margin-bottom:4px", "display:flex;flex-wrap:wrap;gap:4px"
 FOLDER = Path(__file__).parent
@@ -73,8 +75,8 @@ class Canvas(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options):
         bundle, metadata = super()._repr_mimebundle_(**options)  # ipywidgets 8; 7 displays itself in another way
         page = (
-            f'<figure style="{CARD}"><div style="{PAIR}">{picture_html(self.looks(), self.alt)}<div style="flex:1 1 20em">{self.shown}</div>'
-            f'</div><figcaption style="max-width:46em;font-size:90%">{html.escape(self.caption)}</figcaption></figure>'
+            f'<figure style="{plotting.CARD}"><div style="{PAIR}">{picture_html(self.looks(), self.alt)}'
+            f'<div style="flex:1 1 20em">{self.shown}</div></div>{plotting.caption_html(self.caption)}</figure>'
         )
         return {**bundle, "text/html": page, "text/plain": self.caption}, metadata
 
@@ -107,6 +109,11 @@ def data_uri(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "png", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def identity(kind: str, *contents: str) -> str:
+    """An id on the page for a figure of a kind: another for other contents, always the same for the same."""
+    return f"{kind}-{hashlib.sha256(''.join(contents).encode()).hexdigest()[:12]}"
 
 
 def enlarged(picture: Float[Tensor, "c h w"], zoom: int = 1) -> Image.Image:

@@ -1,6 +1,5 @@
 """Two pictures laid over each other, and a line between them that moves, in plain HTML: no kernel, nothing to install."""
 
-import hashlib
 import html
 import json
 from collections.abc import Sequence
@@ -9,7 +8,8 @@ from IPython.display import HTML
 from jaxtyping import Float
 from torch import Tensor
 
-from diffusion_tutorial.widgets.canvas import CARD, PAIR, data_uri, enlarged
+from diffusion_tutorial import plotting
+from diffusion_tutorial.widgets.canvas import PAIR, data_uri, enlarged, identity
 
 _PAGE = """<figure id="{id}" style="{card}">
 <div class="dt-two" role="group" aria-label="{alt}" style="{pair}">
@@ -22,7 +22,7 @@ background-size:{w}px {h}px;image-rendering:pixelated"></div><div style="positio
 background-size:{w}px {h}px;image-rendering:pixelated;border-right:2px solid #fff;box-shadow:2px 0 #222"></div></div>
 <input type="range" min="0" max="100" value="50" step="1" aria-label="line between {before} and {after}" \
 style="{width};margin:4px 0"></div>
-<figcaption style="max-width:46em;font-size:90%">{caption}</figcaption></figure>
+{caption}</figure>
 <script>(() => {{
   for (const root of document.querySelectorAll("[id='{id}']:not([data-ready])")) {{
     root.dataset.ready = "true";
@@ -60,11 +60,11 @@ def divider(
     h, w = (side * scale for side in before.shape[1:])
     return HTML(
         _PAGE.format(
-            id=f"divider-{hashlib.sha256(''.join([caption, *uris]).encode()).hexdigest()[:12]}",
-            card=CARD,
+            id=identity("divider", caption, *uris),
+            card=plotting.CARD,
             pair=PAIR,
             alt=html.escape(alt),
-            caption=html.escape(caption),
+            caption=plotting.caption_html(caption),
             before=html.escape(left),
             after=html.escape(right),
             before_uri=uris[0],

@@ -3,7 +3,6 @@
 import base64
 import html
 import json
-import uuid
 from collections.abc import Sequence
 
 from IPython.display import HTML
@@ -12,16 +11,16 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion_tutorial import plotting
-from diffusion_tutorial.widgets.canvas import enlarged
+from diffusion_tutorial.widgets.canvas import enlarged, identity
 
-_PAGE = """<figure id="{id}" style="margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block">
-<img alt="{alt}" src="data:image/{kind};base64,{sprite}" style="max-width:100%;background:#fff">
+_PAGE = """<figure id="{id}" style="{card}">
+<img alt="{alt}" src="data:image/png;base64,{sprite}" style="max-width:100%;background:#fff">
 <div class="dt-film" hidden="hidden"><div role="img" aria-label="{alt}" style="width:{w}px;height:{h}px;max-width:100%;\
 background-repeat:no-repeat;background-size:{total_w}px {total_h}px;image-rendering:{rendering}"></div>
 <label style="display:flex;gap:.6em;align-items:center;max-width:{w}px;min-width:24em">{name}
 <input type="range" min="0" max="{last}" value="{start}" step="1" aria-label="{name}" style="flex:1">
 <output style="min-width:6em"></output></label></div>
-<figcaption style="max-width:46em;font-size:90%">{caption}</figcaption></figure>
+{caption}</figure>
 <script>(() => {{
   for (const root of document.querySelectorAll("[id='{id}']:not([data-ready])")) {{
     root.dataset.ready = "true";
@@ -71,14 +70,15 @@ def scrubber(
     sheet = Image.new(cells[0].mode, (w * columns, h * -(-len(cells) // columns)), "white")
     for i, cell in enumerate(cells):
         sheet.paste(cell, ((i % columns) * w, i // columns * h))
+    sprite = base64.b64encode(plotting.shrink(sheet, colours=256 if pixels else 64)).decode()
     return HTML(
         _PAGE.format(
-            id=f"film-{uuid.uuid5(uuid.NAMESPACE_OID, caption).hex[:12]}",
+            id=identity("film", caption, sprite),
+            card=plotting.CARD,
             alt=html.escape(alt),
-            caption=html.escape(caption),
+            caption=plotting.caption_html(caption),
             name=html.escape(name),
-            kind="png",
-            sprite=base64.b64encode(plotting.shrink(sheet, colours=256 if pixels else 64)).decode(),
+            sprite=sprite,
             rendering="pixelated" if pixels else "auto",
             w=w * zoom,
             h=h * zoom,

@@ -1,7 +1,7 @@
 """A matrix of probabilities that can be edited: change a number, the figure beneath is drawn again."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import ipywidgets
 import torch
@@ -11,32 +11,28 @@ from torch import Tensor
 
 from diffusion_tutorial.widgets.figure import LiveFigure
 
+NAMES = ("sunny", "cloudy", "rainy")
 
-def weather(
-    P: Float[Tensor, "k k"],
-    draw: Callable[[Tensor], Figure],
-    caption: str,
-    alt: str,
-    names: Sequence[str] = ("sunny", "cloudy", "rainy"),
-) -> LiveFigure:
+
+def weather(P: Float[Tensor, "3 3"], draw: Callable[[Tensor], Figure], caption: str, alt: str) -> LiveFigure:
     """A grid of number fields that holds P, today down the side and tomorrow along the top, and draw(P) under it.
 
     A row that does not add up to 1 is rescaled for the figure, and a sentence under the grid says so; a row of zeros
     leaves the figure as it was. `draw` takes a matrix whose rows add up to 1 and returns a figure.
     """
-    if P.shape != (len(names), len(names)):
-        raise ValueError(f"expected a matrix with a row and a column for each of {list(names)}, got {tuple(P.shape)}")
-    fields = [[_field(names[i], names[j], value) for j, value in enumerate(row)] for i, row in enumerate(P.tolist())]
+    if P.shape != (len(NAMES), len(NAMES)):
+        raise ValueError(f"expected a matrix with a row and a column for each of {list(NAMES)}, got {tuple(P.shape)}")
+    fields = [[_field(NAMES[i], NAMES[j], value) for j, value in enumerate(row)] for i, row in enumerate(P.tolist())]
     note = ipywidgets.HTML()
     again = ipywidgets.Button(description="Start again", tooltip="Put the first matrix back")
-    live = LiveFigure([_grid(fields, names), note, again], caption, alt)
+    live = LiveFigure([_grid(fields), note, again], caption, alt)
     busy = False
 
     def redraw(change: object = None) -> None:
         if busy:
             return
         typed = torch.tensor([[field.value for field in row] for row in fields], dtype=P.dtype)
-        note.value = f'<p role="status" style="margin:0">{html.escape(row_note(typed, names))}</p>'
+        note.value = f'<p role="status" style="margin:0">{html.escape(row_note(typed))}</p>'
         if (typed.sum(1) > 0).all():
             live.redraw(draw(typed / typed.sum(1, keepdim=True)))
 
@@ -56,10 +52,10 @@ def weather(
     return live
 
 
-def row_note(typed: Float[Tensor, "k k"], names: Sequence[str]) -> str:
+def row_note(typed: Float[Tensor, "3 3"]) -> str:
     """One sentence for each row that does not add up to 1; if there is none, that all is well."""
     notes = []
-    for name, row in zip(names, typed):
+    for name, row in zip(NAMES, typed):
         total = row.sum().item()
         if total == 0:
             notes.append(f"The {name} row is all zeros, so a {name} day has no tomorrow: give it a number above 0.")
@@ -82,11 +78,11 @@ def _field(today: str, tomorrow: str, value: float) -> ipywidgets.BoundedFloatTe
     )
 
 
-def _grid(fields: list[list[ipywidgets.Widget]], names: Sequence[str]) -> ipywidgets.GridBox:
+def _grid(fields: list[list[ipywidgets.Widget]]) -> ipywidgets.GridBox:
     """The fields with the names of today's weather on the left and of tomorrow's on top."""
-    heads = [ipywidgets.Label(name, layout={"padding": "0 0 0 14px"}) for name in names]
+    heads = [ipywidgets.Label(name, layout={"padding": "0 0 0 14px"}) for name in NAMES]
     cells: list[ipywidgets.Widget] = [ipywidgets.Label("today \\ tomorrow"), *heads]
-    for name, row in zip(names, fields):
+    for name, row in zip(NAMES, fields):
         cells += [ipywidgets.Label(name), *row]
-    columns = f"9em repeat({len(names)}, 7em)"
+    columns = f"9em repeat({len(NAMES)}, 7em)"
     return ipywidgets.GridBox(cells, layout={"grid_template_columns": columns, "max_width": "100%"})

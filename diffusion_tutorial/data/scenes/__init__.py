@@ -9,21 +9,13 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from diffusion_tutorial.data.scenes.captions import (
-    WORDINGS,
-    caption,
-    partial_caption,
-    plain_caption,
-    read,
-    vocabulary,
-    words,
-)
+from diffusion_tutorial.data.scenes.captions import WORDINGS, caption, partial_caption, plain_caption, read, vocabulary
 from diffusion_tutorial.data.scenes.drawing import SIZE, draw
 from diffusion_tutorial.data.scenes.world import PLACES, SUBJECTS, THINGS, Scene, combinations, is_held_out
 
 __all__ = [
     "ATTRIBUTION", "PLACES", "SIZE", "SUBJECTS", "THINGS", "WORDINGS", "Scene", "caption", "combinations",
-    "draw", "is_held_out", "pick", "plain_caption", "read", "sample", "to_pixels", "vocabulary", "words",
+    "draw", "is_held_out", "pick", "plain_caption", "read", "sample", "to_pixels", "vocabulary",
 ]  # fmt: skip
 
 ATTRIBUTION = (

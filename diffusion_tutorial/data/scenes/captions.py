@@ -135,8 +135,8 @@ def _bare(text: str) -> str:
     return " ".join(word for word in text.split(" ") if word not in ARTICLES)
 
 
-def words(text: str) -> list[str]:
-    """The words of a caption in lower case, without commas and full stops: what a text encoder reads."""
+def _words(text: str) -> list[str]:
+    """The words of the letters a to z in a text, in lower case; whatever else it holds lies between them."""
     return re.findall(r"[a-z]+", text.lower())
 
 
@@ -145,7 +145,7 @@ def vocabulary() -> tuple[str, ...]:
     """Every word that a caption can contain, in lower case, in alphabetical order."""
     rows = [*FILLERS, *PICTURES, *ARTICLES, *(re.sub(r"{\w+}", " ", wording) for wording in WORDINGS + PARTIAL)]
     rows += [phrase for table in _phrases() for phrases in table for phrase in phrases]
-    return tuple(sorted({word for row in rows for word in words(row)}))
+    return tuple(sorted({word for row in rows for word in _words(row)}))
 
 
 @cache
@@ -165,7 +165,7 @@ def _phrases() -> tuple[list[list[str]], ...]:
 def _lookup() -> dict[tuple[str, ...], tuple[int, int]]:
     """All phrases without articles, as words: which attribute and which row they name."""
     return {
-        tuple(words(_bare(phrase))): (attribute, row)
+        tuple(_words(_bare(phrase))): (attribute, row)
         for attribute, table in enumerate(_phrases())
         for row, phrases in enumerate(table)
         for phrase in phrases
@@ -174,7 +174,7 @@ def _lookup() -> dict[tuple[str, ...], tuple[int, int]]:
 
 def read(text: str) -> Scene | None:
     """The scene that a caption tells of, or None where it names no, or more than one, subject, thing or place."""
-    left, found, known = words(_bare(" ".join(words(text)))), (set(), set(), set()), _lookup()
+    left, found, known = _words(_bare(" ".join(_words(text)))), (set(), set(), set()), _lookup()
     for n in range(max(map(len, known)), 0, -1):  # "dark glasses" before "glasses"
         for i in range(len(left) - n + 1):
             if (phrase := tuple(left[i : i + n])) in known:

