@@ -1,10 +1,10 @@
 """Beside what you might pick instead: diffusers, a course's model, smalldiffusion. One run on one idle machine.
 
-    python benchmarks/compare.py                      both parts with their defaults, about 30 minutes on two CPU cores
+    python benchmarks/compare.py                      both parts with their defaults, about 45 minutes on two CPU cores
     python benchmarks/compare.py drive                the shipped U-Net driven by our loop and by diffusers, 5 minutes
-    python benchmarks/compare.py train --seconds 120  digits from scratch, for as many seconds each, 25 minutes
+    python benchmarks/compare.py train --seconds 600  digits from scratch, for as many seconds each, 40 minutes
 
-Most of the second part goes into drawing; `--n 200` draws fewer digits, but compare only lines of one n.
+Compare only lines of one n.
 Needs the developers' packages, for diffusers; `pip install smalldiffusion` adds its line to the second part, which says
 so where it is missing. Prints Markdown, ready for benchmarks/README.md.
 """
@@ -185,8 +185,8 @@ if __name__ == "__main__":
     said = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     said.add_argument("parts", nargs="*", metavar="part", help="drive, train (default: both)")
     said.add_argument("--rounds", type=int, default=5, help="drive: turns that each takes (5)")
-    said.add_argument("--seconds", type=float, default=120, help="train: seconds of training for each (120)")
-    said.add_argument("--n", type=int, default=1000, help="train: digits drawn from each, at least 20 (1000)")
+    said.add_argument("--seconds", type=float, default=600, help="train: seconds of training for each (600)")
+    said.add_argument("--n", type=int, default=200, help="train: digits drawn from each, at least 20 (200)")
     said.add_argument("--data", choices=["full", "sample"], default="full", help="train: MNIST, 60,000 digits or 5,000")
     said.add_argument("--pages", type=Path, metavar="DIR", help="train: write a page of 100 digits from each there")
     args = said.parse_args()

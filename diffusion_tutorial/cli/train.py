@@ -7,7 +7,7 @@ from pathlib import Path
 from diffusion_tutorial.cli.common import UserError, check_folder, command
 
 # what a training is made of unless you say otherwise
-DIGITS = {"width": 32, "batch": 32, "lr": 4e-3, "t_bias": 2.0, "evaluate": 500}
+DIGITS = {"width": 32, "batch": 64, "lr": 4e-3, "t_bias": 2.0, "evaluate": 500}
 SCENES = {"width": 96, "batch": 64, "lr": 2e-3, "t_bias": 1.5, "evaluate": 324}
 
 TRAIN_DIGITS = """  diffusion-tutorial train digits --budget 60s
