@@ -327,9 +327,14 @@ def test_ctrl_c_in_the_middle_of_an_update_waits_for_its_end(before, tmp_path, m
         signal.raise_signal(signal.SIGINT)
         update(model)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(first.average, "update_parameters", pressed)
-        next(iter(first))
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without it
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(first.average, "update_parameters", pressed)
+            next(iter(first))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert first.step == before + 1
     first.save(tmp_path / "c.safetensors")
     second = Training(tiny(), shuffled(*pictures()), steps=6, batch_size=8)

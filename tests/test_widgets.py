@@ -225,7 +225,9 @@ def test_a_prompt_box_draws_again_when_something_changes():
     first = picture.value
     text.value, seed.value, w.value = "Moon", 4, 7.5
     assert paint.asked[1:] == [("Moon", 3, 2), ("Moon", 4, 2), ("Moon", 4, 7.5)] and picture.value != first
-    assert "w = 7.5" in Page(picture.value).text and box._repr_mimebundle_()["text/html"] == picture.value
+    assert "w = 7.5" in Page(picture.value).text
+    if ipywidgets.version_info >= (8,):  # 7, which Colab has, shows itself in another way
+        assert box._repr_mimebundle_()["text/html"] == picture.value
 
 
 def test_a_prompt_box_says_what_it_does_with_an_unknown_word_and_with_none():
