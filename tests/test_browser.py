@@ -52,7 +52,7 @@ def test_the_film_moves_without_a_kernel(page):
     assert film.locator("output").inner_text() != "t = 0"
 
 
-@pytest.mark.skipif(ipywidgets.version_info < (8,), reason="JupyterLab 4 shows no widgets of ipywidgets 7")
+@pytest.mark.skipif(ipywidgets.__version__ < "8", reason="JupyterLab 4 shows no widgets of ipywidgets 7")
 def test_a_slider_calls_the_model_and_the_picture_changes(page):
     live = page.locator(".jupyter-widgets.widget-vbox").first
     live.scroll_into_view_if_needed()

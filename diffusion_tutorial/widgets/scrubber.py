@@ -70,7 +70,7 @@ def scrubber(
     sheet = Image.new(cells[0].mode, (w * columns, h * -(-len(cells) // columns)), "white")
     for i, cell in enumerate(cells):
         sheet.paste(cell, ((i % columns) * w, i // columns * h))
-    sprite = base64.b64encode(plotting.shrink(sheet, colours=256 if pixels else 64)).decode()
+    sprite = base64.b64encode(plotting.shrink(sheet, colours=128 if pixels else 64)).decode()
     return HTML(
         _PAGE.format(
             id=identity("film", caption, sprite),
