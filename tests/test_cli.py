@@ -143,7 +143,7 @@ def test_a_training_of_digits_has_its_defaults(monkeypatch):
     monkeypatch.setattr(recipes, "train_classifier", lambda *way: said.append(way) or 0)
     assert cli.main(["train", "digits"]) == 0 and cli.main(["train", "classifier", "--data", "full"]) == 0
     (out, settings, *budget, more), classifier = said
-    sizes = {"width": 32, "predict": "v", "batch": 32, "lr": 4e-3, "t_bias": 2.0}
+    sizes = {"width": 32, "predict": "v", "batch": 64, "lr": 4e-3, "t_bias": 2.0}
     assert settings == {"data": "sample", **sizes, "seed": 0, "precision": "auto"} and budget == [None, 120.0]
     assert out == Path("runs/digits") and more == {"resume": False, "compile": False, "evaluate": 500}
     assert classifier == (Path("runs/classifier"), "full", None, 120.0, 0)
