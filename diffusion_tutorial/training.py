@@ -259,7 +259,7 @@ def _undivided() -> Iterator[None]:
 def bfloat16_pays(device: torch.device) -> bool:
     """Whether this device multiplies bfloat16 numbers in hardware: a GPU of 2020 or later, a CPU with AVX-512 BF16 or AMX.
 
-    There the small U-Net trains up to 1.7 times as fast (benchmarks/README.md); elsewhere it gains little.
+    There the small U-Net trains up to 1.4 times as fast (benchmarks/README.md); elsewhere it gains little.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
