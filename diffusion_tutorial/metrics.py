@@ -82,9 +82,8 @@ def nearest(
     among, found = among.flatten(1), []
     for x in images.flatten(1).split(batch):
         places = torch.cdist(x, among).topk(k, largest=False).indices
-        distance, order = (
-            (x[:, None] - among[places]).square().mean(2).sqrt().sort(1)
-        )  # cdist's are rounded: no exact 0
+        exactly = (x[:, None] - among[places]).square().mean(2).sqrt()  # cdist rounds: a copy would not be at 0
+        distance, order = exactly.sort(1)
         found.append((distance, places.gather(1, order)))
     distances, places = (torch.cat(parts) for parts in zip(*found))
     return distances, places

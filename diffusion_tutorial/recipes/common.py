@@ -143,7 +143,7 @@ def walk(
 ) -> Float[Tensor, "n c h w"]:
     """A picture for each condition, from static, under a progress bar; the same for the same arguments."""
     generator = torch.Generator().manual_seed(seed)
-    times = samplers.times(steps, spacing=spacing, alpha_bar=alpha_bar.cpu())
+    times = samplers.times(steps, spacing=spacing, alpha_bar=alpha_bar)
     drawn = []
     with tqdm(total=steps * -(-len(cond) // batch), desc="drawing", unit="step", file=sys.stderr, leave=False) as show:
         for part in cond.to(device()).split(batch):

@@ -104,7 +104,7 @@ def inpaint_file(
 
 def edit_times(model: Denoiser, strength: float) -> list[int]:
     """The times of an edit, up to `strength` of the way to static."""
-    times = samplers.times(EDIT_STEPS, spacing="karras", alpha_bar=model.alpha_bar.cpu())
+    times = samplers.times(EDIT_STEPS, spacing="karras", alpha_bar=model.alpha_bar)
     start = max(times[-2], round(strength * (len(model.alpha_bar) - 1)))
     return [t for t in times if t <= start]
 
