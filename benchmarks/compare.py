@@ -24,7 +24,7 @@ from contestants import COSINE, Trained, train_course, train_ours, train_small
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DiffusionPipeline, DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
-from diffusion_tutorial import metrics, pretrained, recipes, samplers
+from diffusion_tutorial import metrics, pictures, pretrained, run, samplers, subjects
 from diffusion_tutorial.data import digits
 from diffusion_tutorial.predictions import Denoiser
 
@@ -60,12 +60,12 @@ def pipeline(model: Denoiser, labels: Tensor, solver: str, clip: bool) -> Diffus
 
 def drive(rounds: int) -> None:
     """Seconds for a sample: our loop and diffusers' pipelines in turn, as they come, from the same x_T and labels."""
-    model = pretrained.load("digits").to(recipes.device())
-    what = f"{recipes.machine()}, diffusers {version('diffusers')}"
+    model = pretrained.load("digits").to(run.device())
+    what = f"{run.machine()}, diffusers {version('diffusers')}"
     print(f"\n| {what} | ours | diffusers | ratio | pictures differ by |")
     print("| --- | --- | --- | --- | --- |")
     for n in (100, 1):
-        labels = (torch.arange(n) % 10).to(recipes.device())
+        labels = (torch.arange(n) % 10).to(run.device())
         for solver in SOLVERS:
             for steps in (20, 50):
                 print(drive_line(model, labels, solver, steps, rounds), flush=True)
@@ -114,7 +114,7 @@ def train(seconds: float, n: int, data: str, pages: Path | None) -> None:
         (f"the course's UNet2DModel, {seconds:g} s", train_course, seconds),
         (f"smalldiffusion's U-Net example, {seconds:g} s, no labels", train_small, seconds),
     ]
-    what = f"{recipes.machine()}, {len(images)} digits of the {data} MNIST"
+    what = f"{run.machine()}, {len(images)} digits of the {data} MNIST"
     print(f"\n| {what} | parameters | steps | images/s | Frechet distance | read as its label | seconds to draw |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     others, reference = held[:n], held[n:]
@@ -147,7 +147,8 @@ def train_line(
     drawn = digits.to_signed(digits.to_pixels(made.draw(wanted)))  # rounded as a file would hold them
     drawing = time.perf_counter() - began
     if pages:
-        recipes.write_digits(pages / (re.sub(r"\W+", "_", name) + ".png"), drawn[:100], wanted[:100].tolist())
+        page = subjects.get("digits").to_pixels(drawn[:100])
+        pictures.write_page(pages / (re.sub(r"\W+", "_", name) + ".png"), page, columns=10, scale=2)
     distance, read = measure(drawn, reference), "no labels"
     if made.labelled:
         accuracy = metrics.label_accuracy(pretrained.load("digit_classifier"), drawn, wanted)

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from diffusion_tutorial import recipes
-from diffusion_tutorial.training import Training, ema_update, shuffled
+from diffusion_tutorial import run, subjects
+from diffusion_tutorial.losses import Denoising, shuffled
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.training import Training, ema_update
 
 COSINE = {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}  # as diffusers calls it
 
@@ -37,12 +39,13 @@ class Trained(NamedTuple):
 
 def train_ours(images: Tensor, labels: Tensor, seconds: float) -> Trained:
     """This package as in lesson 05, batches of 32, drawn as `sample digits --steps 50` does it."""
-    training = Training(recipes.new_denoiser().to(recipes.device()), shuffled(images, labels), seconds=seconds)
+    digits = subjects.get("digits")
+    training = Training(digits.untrained().to(run.device()), Denoising(shuffled(images, labels)), seconds=seconds)
     deque(training, maxlen=0)  # run it to its end
     rate = training.step * training.batch_size / training.seconds
 
     def draw(wanted: Tensor) -> Tensor:
-        return recipes.draw_digits(training.ema, wanted.tolist(), steps=50, seed=0)
+        return digits.draw(training.ema, wanted.tolist(), 0, Walk("ddpm", 50))
 
     return Trained(training.step, rate, training.ema, draw)
 
@@ -74,11 +77,11 @@ def train_course(images: Tensor, labels: Tensor, seconds: float, batch: int = 12
 
     Drawn with 50 steps of DDIM over the scheduler's own settings: the course's 1000 ancestral ones would take hours.
     """
-    scheduler, net = DDPMScheduler(**COSINE), CourseUNet().to(recipes.device())
+    scheduler, net = DDPMScheduler(**COSINE), CourseUNet().to(run.device())
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     began, step = time.perf_counter(), 0
     for chosen in endless(len(images), batch):
-        x0, y = images[chosen].to(recipes.device()), labels[chosen].to(recipes.device())
+        x0, y = images[chosen].to(run.device()), labels[chosen].to(run.device())
         eps = torch.randn_like(x0)
         t = torch.randint(0, 999, (len(x0),), device=x0.device)  # as there: never the last one
         loss = F.mse_loss(net(scheduler.add_noise(x0, eps, t), t, y), eps)
@@ -97,7 +100,7 @@ def draw_course(net: nn.Module, scheduler: DDPMScheduler, wanted: Tensor) -> Ten
     """A digit for each label, 250 at a time, with diffusers' DDIM in 50 steps."""
     net, walk, drawn = net.eval(), DDIMScheduler.from_config(scheduler.config), []
     walk.set_timesteps(50)
-    for y in wanted.to(recipes.device()).split(250):
+    for y in wanted.to(run.device()).split(250):
         x = torch.randn(len(y), 1, 28, 28).to(y.device)
         for t in walk.timesteps:
             x = walk.step(net(x, t, y), t, x).prev_sample
@@ -114,7 +117,7 @@ def train_small(images: Tensor, labels: Tensor, seconds: float, batch: int = 128
 
     schedule = small.ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
     net = small.Scaled(small.Unet)(28, 1, 1, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(14,))
-    average = AveragedModel(net, multi_avg_fn=ema_update(0.999)).to(recipes.device())
+    average = AveragedModel(net, multi_avg_fn=ema_update(0.999)).to(run.device())
     loader = torch.utils.data.DataLoader(images, batch_size=batch, shuffle=True, drop_last=True)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
         began, first = time.perf_counter(), None

@@ -14,9 +14,13 @@ from collections import deque
 
 import torch
 
-from diffusion_tutorial import metrics, pretrained, recipes, samplers
+from diffusion_tutorial import metrics, pretrained, run, samplers, subjects
 from diffusion_tutorial.data import digits
-from diffusion_tutorial.training import Training, shuffled
+from diffusion_tutorial.losses import Denoising, shuffled
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.training import Training
+
+DIGITS = subjects.get("digits")
 
 
 def time_import(runs: int = 7) -> None:
@@ -39,8 +43,8 @@ def time_training(rounds: int = 4, steps: int = 25) -> None:
     for width, batch in ((32, 32), (32, 64), (48, 64)):
         runs, rates = {}, {name: [] for name in ways}
         for name, way in ways.items():
-            model = recipes.new_denoiser(width).to(recipes.device())
-            runs[name] = iter(Training(model, shuffled(images, labels), steps=10**9, batch_size=batch, **way))
+            model = DIGITS.untrained(width=width).to(run.device())
+            runs[name] = iter(Training(model, Denoising(shuffled(images, labels)), steps=10**9, batch_size=batch, **way))
             for _ in range(3):
                 next(runs[name])
         for _ in range(rounds):
@@ -62,11 +66,11 @@ def time_to_quality(budgets: tuple[int, ...] = (30, 60, 120), n: int = 2000) -> 
     print(f"| trained on the {data} MNIST, width 32 | ancestral steps | {n} digits read back, 95 % interval |")
     print("| --- | --- | --- |")
     for seconds in budgets:
-        model = recipes.new_denoiser().to(recipes.device())
-        training = Training(model, shuffled(images, labels), seconds=seconds, batch_size=64)
+        model = DIGITS.untrained().to(run.device())
+        training = Training(model, Denoising(shuffled(images, labels)), seconds=seconds, batch_size=64)
         deque(training, maxlen=0)  # run it to its end
         for steps in (20, 50):
-            drawn = recipes.draw_digits(training.ema, wanted.tolist(), steps=steps, seed=0)
+            drawn = DIGITS.draw(training.ema, wanted.tolist(), 0, Walk("ddpm", steps))
             share, low, high = metrics.label_accuracy(judge, drawn, wanted)
             print(
                 f"| {seconds} s, {training.step} steps of 64 | {steps} | {share:.1%} ({low:.1%} to {high:.1%}) |",
@@ -76,9 +80,9 @@ def time_to_quality(budgets: tuple[int, ...] = (30, 60, 120), n: int = 2000) -> 
 
 def time_sampling() -> None:
     """100 digits with 1000 ancestral steps from the shipped model."""
-    model = pretrained.load("digits").to(recipes.device())
-    cond = torch.arange(100).to(recipes.device()) % 10
-    x_T = torch.randn(100, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(recipes.device())
+    model = pretrained.load("digits").to(run.device())
+    cond = torch.arange(100).to(run.device()) % 10
+    x_T = torch.randn(100, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(run.device())
     samplers.draw(model, x_T, samplers.times(5), model.alpha_bar, cond=cond)
     began = time.perf_counter()
     samplers.draw(model, x_T, samplers.times(1000), model.alpha_bar, cond=cond)
@@ -91,7 +95,7 @@ if __name__ == "__main__":
     names = sys.argv[1:] or list(PARTS)
     if unknown := [name for name in names if name not in PARTS]:
         sys.exit(f"expected parts from {', '.join(PARTS)}, got {', '.join(unknown)}")
-    print(f"{recipes.machine()}\n")
+    print(f"{run.machine()}\n")
     for name in names:
         PARTS[name]()
         print()

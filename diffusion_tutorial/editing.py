@@ -4,7 +4,6 @@ Everything here drives any denoiser, and none of it trains one. A picture `x0` i
 [-1, 1]. A mask says where to fill: True, or 1, is what is missing; False, or 0, is known and comes back exactly.
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -14,10 +13,10 @@ from torch.nn import functional as F
 
 from diffusion_tutorial import samplers
 from diffusion_tutorial.forward import q_sample
-from diffusion_tutorial.predictions import x0_from_eps
+from diffusion_tutorial.noise import Source, fresh
+from diffusion_tutorial.predictions import Within, clip_of, x0_from_eps
+from diffusion_tutorial.samplers import Moment, Step
 from diffusion_tutorial.schedules import at, check_step
-
-Step = Callable[..., tuple[Tensor, Tensor]]
 
 
 def as_mask(mask: Shaped[Tensor, "*any"], x0: Float[Tensor, "batch c h w"]) -> Bool[Tensor, "..."]:
@@ -54,11 +53,7 @@ def renoise(
 
 
 def inpaint_step(
-    step: Step,
-    x0: Float[Tensor, "batch c h w"],
-    mask: Shaped[Tensor, "*any"],
-    resample: int = 1,
-    generator: torch.Generator | None = None,
+    step: Step | type, x0: Float[Tensor, "batch c h w"], mask: Shaped[Tensor, "*any"], resample: int = 1
 ) -> Step:
     """A step that keeps the known part: x_s = mask x_s + (1 - mask) q_sample(x0, s)  (Lugmayr et al. 2022, eq. 8).
 
@@ -71,28 +66,13 @@ def inpaint_step(
     if resample < 1:
         raise ValueError(f"expected resample >= 1, got {resample}")
     step = step() if isinstance(step, type) else step
-    looks_ahead = "denoise" in inspect.signature(step).parameters
 
-    def fresh() -> Tensor:
-        return torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
-
-    def filled(
-        x_t: Tensor,
-        eps_hat: Tensor,
-        t: Tensor,
-        s: Tensor,
-        alpha_bar: Tensor,
-        noise: Tensor,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        ahead = {"denoise": denoise} if looks_ahead else {}
+    def filled(m: Moment) -> Tensor:
         for left in reversed(range(resample)):
-            x_s, x0_hat = step(x_t, eps_hat, t, s, alpha_bar, noise, **ahead)
-            x_s = torch.where(hole, x_s, q_sample(x0, s, fresh(), alpha_bar))
+            x_s = torch.where(hole, step(m), q_sample(x0, m.s, m.noise(), m.alpha_bar))
             if left:
-                x_t, noise = renoise(x_s, s, t, fresh(), alpha_bar), fresh()
-                eps_hat = denoise(x_t, t)
-        return x_s, x0_hat
+                m = m.back_at(renoise(x_s, m.s, m.t, m.noise(), m.alpha_bar))
+        return x_s
 
     return filled
 
@@ -106,14 +86,14 @@ def inpaint(
     cond: Tensor | None = None,
     step: Step = samplers.ddpm_step,
     resample: int = 1,
-    generator: torch.Generator | None = None,
+    generator: Source = None,
 ) -> Float[Tensor, "batch c h w"]:
     """Fill the hole of each picture, from static; `resample` = 1 replaces, about 10 is RePaint. See `inpaint_step`.
 
     The known pixels come back exactly as they were. To watch, drive `samplers.sample` with `inpaint_step` yourself.
     """
-    x_T = torch.randn(_picture(x0).shape, generator=generator, dtype=x0.dtype).to(x0.device)
-    filling = inpaint_step(step, x0, mask, resample, generator)
+    x_T = fresh(_picture(x0), generator)
+    filling = inpaint_step(step, x0, mask, resample)
     return samplers.draw(denoiser, x_T, times, alpha_bar, cond=cond, step=filling, generator=generator)
 
 
@@ -125,7 +105,7 @@ def sdedit(
     cond: Tensor | None = None,
     steps: int = 20,
     step: Step = samplers.ddpm_step,
-    generator: torch.Generator | None = None,
+    generator: Source = None,
 ) -> Float[Tensor, "batch c h w"]:
     """x_t = q_sample(x0, t) at t = strength T, then the walk back from there  (Meng et al. 2022, 2108.01073; VP form).
 
@@ -137,9 +117,7 @@ def sdedit(
     start = round(strength * (len(alpha_bar) - 1))
     if start == 0:
         return _picture(x0).clone()
-    t = torch.full((len(x0),), start, device=x0.device)
-    eps = torch.randn(_picture(x0).shape, generator=generator, dtype=x0.dtype).to(x0.device)
-    x_t = q_sample(x0, t, eps, alpha_bar)
+    x_t = q_sample(x0, torch.full((len(x0),), start), fresh(_picture(x0), generator), alpha_bar)
     times = samplers.times(min(start, max(1, round(strength * steps))), T=start)
     return samplers.draw(denoiser, x_t, times, alpha_bar, cond=cond, step=step, generator=generator)
 
@@ -172,7 +150,7 @@ def _climb(
         raise ValueError(f"expected times that fall to 0, got {times}")
     x = _picture(x0)
     for s, t in zip(times[::-1], times[-2::-1]):
-        s_batch, t_batch = (torch.full((len(x0),), time, device=x0.device) for time in (s, t))
+        s_batch, t_batch = (torch.full((len(x0),), time) for time in (s, t))
         guess_at, x_t = s_batch.clamp(min=1), x  # no network is trained at t = 0, where there is no noise to guess
         for _ in range(1 + refine):
             eps_hat = denoiser(x_t, guess_at, cond)
@@ -219,7 +197,8 @@ def interpolate(
             eps_a, eps_b = (denoiser(x_t, t, cond) for cond in conds)
             return (1 - share) * eps_a + share * eps_b
 
-        return samplers.draw(mixed, slerp(x_a, x_b, share), times, alpha_bar, step=samplers.ddim_step)
+        both = Within(mixed, clip_of(denoiser))
+        return samplers.draw(both, slerp(x_a, x_b, share), times, alpha_bar, step=samplers.ddim_step)
 
     return [between(share) for share in shares]
 
@@ -252,15 +231,15 @@ def edit(
     forward = forward or denoiser
     climbed, guesses = zip(*_climb(forward, x0, times, alpha_bar, source, refine=0))
     path = [*climbed[::-1], x0]
-    top = torch.full((len(x0),), times[0], device=x0.device)
+    top = torch.full((len(x0),), times[0])
     eps_hats = [forward(path[0], top, source), *guesses[:0:-1]]  # at each time but 0: the way up has asked for the rest
 
     def ddim(x_t: Tensor, eps_hat: Tensor) -> Tensor:
-        return samplers.ddim_step(x_t, eps_hat, t, s, alpha_bar, torch.zeros_like(x_t))[0]
+        return samplers.ddim_step(samplers.moment(x_t, eps_hat, t, s, alpha_bar, clip=clip_of(denoiser)))
 
     x = path[0]
     for i, path_t, path_s, eps_hat in zip(range(len(times)), path, path[1:], eps_hats):
-        t, s = (torch.full((len(x0),), time, device=x0.device) for time in times[i : i + 2])
+        t, s = (torch.full((len(x0),), time) for time in times[i : i + 2])
         x = path_s + (ddim(x, denoiser(x, t, target)) - ddim(path_t, eps_hat))
         if hole is not None and (paste or times[i + 1] > 0):
             x = torch.where(hole, x, path_s)
@@ -277,7 +256,7 @@ def where_to_edit(
     share: float = 0.4,
     rounds: int = 8,
     threshold: float = 0.35,
-    generator: torch.Generator | None = None,
+    generator: Source = None,
 ) -> Bool[Tensor, "batch 1 h w"]:
     """A mask for `edit`: where |eps_hat(x_t, source) - eps_hat(x_t, target)| is large  (Couairon et al. 2022, section 3.2).
 
@@ -285,11 +264,10 @@ def where_to_edit(
     smoothed over 5 x 5 pixels. Large is more than `threshold` of the largest (its 98 % quantile); then two pixels more
     on each side. Where the two conditions make the same guess, nothing needs to change.
     """
-    t = torch.full((len(x0),), round(share * (len(alpha_bar) - 1)), device=x0.device)
+    t = torch.full((len(x0),), round(share * (len(alpha_bar) - 1)))
     apart = torch.zeros_like(_picture(x0)[:, :1])
     for _ in range(rounds):
-        eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
-        x_t = q_sample(x0, t, eps, alpha_bar)
+        x_t = q_sample(x0, t, fresh(x0, generator), alpha_bar)
         apart += (denoiser(x_t, t, source) - denoiser(x_t, t, target)).abs().mean(1, keepdim=True) / rounds
     apart = F.avg_pool2d(apart, 5, stride=1, padding=2)
     large = apart > threshold * apart.flatten(1).quantile(0.98, dim=1).view(-1, 1, 1, 1)

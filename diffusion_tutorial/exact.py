@@ -63,7 +63,8 @@ class GaussianMixture:
     def denoiser(self, alpha_bar: Float[Tensor, "times"]) -> Callable[..., Tensor]:
         """The best possible denoiser: eps_hat = -sqrt(1 - alpha_bar_t) grad log p_t(x_t)  (Dhariwal & Nichol 2021, eq. 11).
 
-        A callable (x_t, t, cond=None) -> eps_hat, like every denoiser. All of a batch must share one t.
+        A callable (x_t, t, cond=None) -> eps_hat, like every denoiser, for data without a range (`clip` is None). All of a
+        batch must share one t.
         """
 
         def eps_hat(x_t: Float[Tensor, "n d"], t: Int[Tensor, "n"], cond: None = None) -> Float[Tensor, "n d"]:
@@ -73,6 +74,7 @@ class GaussianMixture:
                 raise ValueError("the exact denoiser takes one t for the whole batch")
             return -math.sqrt(1 - a) * self.noised(a).score(x_t)
 
+        eps_hat.clip = None  # points have no range, as pictures have
         return eps_hat
 
     def _log_parts(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:

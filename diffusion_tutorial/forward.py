@@ -21,7 +21,7 @@ def q_step(
     `t` is the step that is taken, 1..T; `eps` is fresh standard Gaussian noise of x's shape. beta_t is a variance.
     """
     beta = at(beta_from(alpha_bar), t, x_prev, eps)
-    if len(t) and t.min() < 1:
+    if (t < 1).any():
         raise ValueError(f"the first noising step is t = 1, got t = {t.min().item()}")
     return torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps
 

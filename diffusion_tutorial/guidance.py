@@ -9,13 +9,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from diffusion_tutorial.predictions import Around, Guess
+
+Ask = Callable[..., tuple[Tensor, ...]]
+
 
 def guide(
     denoiser: Callable[..., Tensor],
     w: float,
     interval: tuple[int, int] | None = None,
     negative: Tensor | None = None,
-) -> Callable[..., Tensor]:
+) -> "Guided":
     """eps_hat = eps_uncond + w (eps_cond - eps_uncond): classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598).
 
     w = 0 ignores the condition, w = 1 is no guidance, w > 1 goes further from "any picture" towards the condition. (The
@@ -25,7 +29,8 @@ def guide(
     (Kynkaanniemi et al. 2024, arXiv 2404.07724). negative: conditions to move away from in place of "any picture", one
     for each picture or one for all. Without it the denoiser's `null_like(cond)` says what "any" is.
 
-    The denoiser itself is not changed. Where cond is None there is nothing to ask for, and its answer comes as it is.
+    The denoiser itself is not changed; its schedule, range and null condition are the guided one's, too. Where cond is None
+    there is nothing to ask for, and its answer comes as it is.
     """
     if not abs(w) < float("inf"):
         raise ValueError(f"expected a finite guidance scale w, got {w}")
@@ -33,25 +38,45 @@ def guide(
         raise ValueError(f"expected an interval (first, last) of t with 0 <= first <= last, got {interval}")
     if negative is None and not hasattr(denoiser, "null_like"):
         raise ValueError("this denoiser has no null condition (no null_like): say by `negative` what to move away from")
+    return Guided(denoiser, w, interval, negative)
 
-    def guided(
-        x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None
+
+class Guided(Around):
+    """A denoiser under guidance; made by `guide`."""
+
+    def __init__(
+        self,
+        denoiser: Callable[..., Tensor],
+        w: float,
+        interval: tuple[int, int] | None,
+        negative: Tensor | None,
+    ):
+        super().__init__(denoiser)
+        self.w, self.interval, self.negative = w, interval, negative
+        if hasattr(denoiser, "guess"):  # x0_hat is linear in eps_hat: guided, the two go on saying the same
+            self.guess = lambda x_t, t, cond=None: Guess(*self._guided(denoiser.guess, x_t, t, cond))
+
+    def __call__(
+        self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None
     ) -> Float[Tensor, "batch ..."]:
-        if cond is None and negative is not None:
+        (eps_hat,) = self._guided(lambda *asked: (self.denoiser(*asked),), x_t, t, cond)
+        return eps_hat
+
+    def _guided(self, ask: Ask, x_t: Tensor, t: Tensor, cond: Tensor | None) -> tuple[Tensor, ...]:
+        """uncond + w (cond - uncond) of each answer, where guidance acts; elsewhere that for the condition."""
+        if cond is None and self.negative is not None:
             raise ValueError(
                 "to move away from `negative`, say where from: give cond, the null condition for any picture"
             )
-        first, last = interval or (0, t.max())
+        first, last = self.interval or (0, t.max())
         acts = (first <= t) & (t <= last)
-        if cond is None or w == 1 or not acts.any():
-            return denoiser(x_t, t, cond)
-        away = denoiser.null_like(cond) if negative is None else _for_each(negative, cond)
-        both = denoiser(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([cond, away]))
-        eps_cond, eps_uncond = both.chunk(2)
-        acts = acts.view(-1, *[1] * (x_t.ndim - 1))
-        return torch.where(acts, eps_uncond + w * (eps_cond - eps_uncond), eps_cond)
-
-    return guided
+        if cond is None or self.w == 1 or not acts.any():
+            return ask(x_t, t, cond)
+        away = self.denoiser.null_like(cond) if self.negative is None else _for_each(self.negative, cond)
+        both = ask(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([cond, away]))
+        acts = acts.to(x_t.device).view(-1, *[1] * (x_t.ndim - 1))
+        pairs = (answer.chunk(2) for answer in both)
+        return tuple(torch.where(acts, uncond + self.w * (asked - uncond), asked) for asked, uncond in pairs)
 
 
 def _for_each(negative: Tensor, cond: Tensor) -> Tensor:

@@ -1,8 +1,12 @@
 """Three ways to say the same guess: the noise eps, the picture x0, or the velocity v. Derived in lesson 05.
 
 Given x_t, any one of the three gives the other two, because x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps.
-`Denoiser` turns a network that answers eps or v into the one thing that the rest of the package talks to.
+`Denoiser` turns a network that answers eps or v into the one thing that the rest of the package talks to; `guess` asks any
+denoiser for x0_hat and eps_hat together.
 """
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -22,7 +26,7 @@ def x0_from_eps(
     Near t = T the division blows a small error of eps_hat up; where alpha_bar_t is 0 it cannot be done at all.
     """
     a = at(alpha_bar, t, x_t, eps)
-    if (a == 0).any():
+    if (alpha_bar[t.to(alpha_bar.device)] == 0).any():  # where alpha_bar is, on the CPU: nothing waits for x's device
         raise ValueError("x0 cannot be found from the noise where alpha_bar_t is 0: no signal is left in x_t")
     return (x_t - torch.sqrt(1 - a) * eps) / torch.sqrt(a)
 
@@ -35,7 +39,7 @@ def eps_from_x0(
 ) -> Float[Tensor, "batch ..."]:
     """eps_hat = (x_t - sqrt(alpha_bar_t) x0_hat) / sqrt(1 - alpha_bar_t); there is no noise to find at t = 0."""
     a = at(alpha_bar, t, x_t, x0)
-    if (a == 1).any():
+    if (alpha_bar[t.to(alpha_bar.device)] == 1).any():
         raise ValueError("eps cannot be found from the picture at t = 0: no noise has been added yet")
     return (x_t - torch.sqrt(a) * x0) / torch.sqrt(1 - a)
 
@@ -62,27 +66,121 @@ def eps_from_v(
     return torch.sqrt(1 - a) * x_t + torch.sqrt(a) * v
 
 
+def x0_from_v(
+    x_t: Float[Tensor, "batch ..."],
+    v: Float[Tensor, "batch ..."],
+    t: Int[Tensor, "batch"],
+    alpha_bar: Float[Tensor, "times"],
+) -> Float[Tensor, "batch ..."]:
+    """x0_hat = sqrt(alpha_bar_t) x_t - sqrt(1 - alpha_bar_t) v_hat: there is nothing to divide by, even where alpha_bar_t is 0."""
+    a = at(alpha_bar, t, x_t, v)
+    return torch.sqrt(a) * x_t - torch.sqrt(1 - a) * v
+
+
+class Guess(NamedTuple):
+    """What a model makes of x_t. The two say the same: x_t = sqrt(alpha_bar_t) x0_hat + sqrt(1 - alpha_bar_t) eps_hat."""
+
+    x0_hat: Float[Tensor, "batch ..."]
+    eps_hat: Float[Tensor, "batch ..."]
+
+
+def guess(
+    denoiser: Callable[..., Tensor],
+    x_t: Float[Tensor, "batch ..."],
+    t: Int[Tensor, "batch"],
+    alpha_bar: Float[Tensor, "times"],
+    cond: Tensor | None = None,
+) -> Guess:
+    """The denoiser's x0_hat and eps_hat at x_t, not yet cut to any range.
+
+    A denoiser with a method `guess(x_t, t, cond)` is asked for both at once: one that answers v finds x0_hat even where
+    no signal is left. Of any other the eps_hat is taken, and x0_hat follows from it.
+    """
+    if hasattr(denoiser, "guess"):
+        return denoiser.guess(x_t, t, cond)
+    eps_hat = denoiser(x_t, t, cond)
+    return Guess(x0_from_eps(x_t, eps_hat, t, alpha_bar), eps_hat)
+
+
+def cut(guess: Guess, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], alpha_bar: Tensor, clip: float | None) -> Guess:
+    """x0_hat cut to [-clip, clip], and eps_hat found anew from it, so that the two go on saying the same; None cuts nothing."""
+    if clip is None:
+        return guess
+    x0_hat = guess.x0_hat.clamp(-clip, clip)
+    return Guess(x0_hat, eps_from_x0(x_t, x0_hat, t, alpha_bar))
+
+
+def clip_of(denoiser: Callable[..., Tensor]) -> float | None:
+    """The range of a denoiser's data, its `clip`; 1, that of pictures, for one that does not say."""
+    return getattr(denoiser, "clip", 1.0)
+
+
 class Denoiser(nn.Module):
     """model(x_t, t, cond) -> eps_hat, from a network whose raw output is read as "eps" or as "v".
 
-    `alpha_bar` is the schedule that the network is trained for; it travels with the model. The network may run in a
-    lower precision; eps_hat is always computed in float32.
+    `alpha_bar` is the schedule that the network is trained for, and `clip` the range of its data, [-clip, clip], to which
+    samplers cut x0_hat (None: no range, as for latents); both travel with the model. The network may run in a lower
+    precision; eps_hat is always computed in float32. t and cond may live on the CPU, wherever the network is.
     """
 
-    def __init__(self, net: nn.Module, alpha_bar: Float[Tensor, "times"], output: str = "eps"):
+    def __init__(
+        self, net: nn.Module, alpha_bar: Float[Tensor, "times"], output: str = "eps", clip: float | None = 1.0
+    ):
         super().__init__()
         if output not in ("eps", "v"):
             raise ValueError(f'expected output "eps" or "v", got "{output}"')
-        self.net, self.output = net, output
+        if clip is not None and not clip > 0:
+            raise ValueError(f"expected the range of the data, clip > 0, or None for data without one; got {clip}")
+        self.net, self.output, self.clip = net, output, clip
         self.alpha_bar = check(alpha_bar).double().cpu()  # no buffer: it stays where float64 exists
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where x_t and cond have to be."""
+        return next(self.net.parameters()).device
 
     def forward(
         self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None
     ) -> Float[Tensor, "batch ..."]:
-        check_t(t, x_t, len(self.alpha_bar) - 1)
-        out = self.net(x_t, t, cond).float()
+        out = self.answer(x_t, t, cond)
         return out if self.output == "eps" else eps_from_v(x_t, out, t, self.alpha_bar)
+
+    def guess(self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None) -> Guess:
+        """x0_hat and eps_hat from one look."""
+        out = self.answer(x_t, t, cond)
+        if self.output == "eps":
+            return Guess(x0_from_eps(x_t, out, t, self.alpha_bar), out)
+        return Guess(x0_from_v(x_t, out, t, self.alpha_bar), eps_from_v(x_t, out, t, self.alpha_bar))
+
+    def answer(self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None) -> Tensor:
+        """The network's own answer, in float32: eps_hat or v_hat."""
+        check_t(t, x_t, len(self.alpha_bar) - 1)
+        cond = None if cond is None else cond.to(x_t.device)
+        return self.net(x_t.float(), t.to(x_t.device), cond).float()
 
     def null_like(self, cond: Tensor) -> Tensor:
         """What stands for "any picture" in the shape of `cond`: the null condition that the network was trained with."""
         return self.net.null_like(cond)
+
+
+class Around:
+    """A denoiser around another: what it does not change (schedule, range, null condition) is the inner one's."""
+
+    def __init__(self, denoiser: Callable[..., Tensor]):
+        self.denoiser = denoiser
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "denoiser":  # not there yet, as while it is copied
+            raise AttributeError(name)
+        return getattr(self.denoiser, name)
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.denoiser(x_t, t, cond)
+
+
+class Within(Around):
+    """The same denoiser for data of another range: samplers cut x0_hat to [-clip, clip]; None cuts nothing."""
+
+    def __init__(self, denoiser: Callable[..., Tensor], clip: float | None):
+        super().__init__(denoiser)
+        self.clip = clip

@@ -1,21 +1,23 @@
 """Samplers: from static to a picture. The ancestral step is derived in lesson 06, the others in lesson 07.
 
-A sampler is one small step, `step(x_t, eps_hat, t, s, alpha_bar, noise) -> (x_s, x0_hat)`; `sample` is the one loop
-that drives it along a decreasing list of times and lets you watch. A step that looks ahead has one parameter more,
-`denoise`, by which it asks for eps_hat elsewhere; a step that looks back is a class, whose objects remember.
+A sampler is one small step, `step(moment) -> x_s`; `sample` is the one loop that drives it along a decreasing list of
+times and lets you watch. The `Moment` holds all that a step may use: most only read it, some ask it for fresh noise, one
+asks it what the model guesses further on. A step that looks back is a class, whose objects remember.
 """
 
-import inspect
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from diffusion_tutorial.forward import q_posterior
-from diffusion_tutorial.predictions import eps_from_x0, x0_from_eps
+from diffusion_tutorial.noise import Source, fresh
+from diffusion_tutorial.predictions import Guess, clip_of, cut, guess, x0_from_eps
 from diffusion_tutorial.schedules import at, check, check_step, snr
 
 
@@ -68,77 +70,96 @@ def times(
     return [max(t, n - i) for i, t in enumerate(chosen)] + [0]
 
 
-def ddpm_step(
+@dataclass(frozen=True)
+class Moment:
+    """All that a sampler may know of a step: where the walk is, what the model guesses there, where it goes next.
+
+    x_t, x0_hat, eps_hat: (batch, ...); the guess is already cut to the range of the data. t, s: (batch,) whole times, s < t.
+    noise(): fresh standard Gaussian noise of x_t's shape; who does not ask draws none. look(x, t): the model's `Guess`
+    elsewhere, cut as well.
+    """
+
+    x_t: Tensor
+    x0_hat: Tensor
+    eps_hat: Tensor
+    t: Tensor
+    s: Tensor
+    alpha_bar: Tensor
+    noise: Callable[[], Tensor]
+    look: Callable[[Tensor, Tensor], Guess]
+
+    def back_at(self, x_t: Tensor) -> "Moment":
+        """The same moment at another x_t, with the model's guess there."""
+        return replace(self, x_t=x_t, **self.look(x_t, self.t)._asdict())
+
+
+Step = Callable[[Moment], Tensor]
+
+
+def moment(
     x_t: Float[Tensor, "batch ..."],
     eps_hat: Float[Tensor, "batch ..."],
     t: Int[Tensor, "batch"],
     s: Int[Tensor, "batch"],
     alpha_bar: Float[Tensor, "times"],
-    noise: Float[Tensor, "batch ..."],
+    noise: Float[Tensor, "batch ..."] | None = None,
+    denoiser: Callable[..., Tensor] | None = None,
     clip: float | None = 1.0,
-) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]:
+) -> Moment:
+    """A Moment from a guess that is there already, to take one step by hand: `ddim_step(moment(x_t, eps_hat, t, s, alpha_bar))`.
+
+    x0_hat follows from eps_hat and is cut to [-clip, clip] (None: not at all). noise: what noise() is to return; without
+    it, torch's own numbers. denoiser: who is asked by look().
+    """
+    check_step(t, s)
+    x0_hat, eps_hat = cut(Guess(x0_from_eps(x_t, eps_hat, t, alpha_bar), eps_hat), x_t, t, alpha_bar, clip)
+
+    def look(x: Tensor, t: Tensor) -> Guess:
+        if denoiser is None:
+            raise ValueError("this step looks ahead: say by `denoiser` whom to ask")
+        return cut(guess(denoiser, x, t, alpha_bar), x, t, alpha_bar, clip)
+
+    return Moment(x_t, x0_hat, eps_hat, t, s, alpha_bar, lambda: fresh(x_t) if noise is None else noise, look)
+
+
+def ddpm_step(m: Moment) -> Float[Tensor, "batch ..."]:
     """x_s ~ q(x_s | x_t, x_0 = x0_hat): the ancestral step (Ho et al. 2020, algorithm 2 and eq. 7).
 
-    x0_hat follows from eps_hat and is cut to [-clip, clip] (None leaves it: for data that is not pictures).
-    `noise` is fresh and standard Gaussian. The variance is the posterior's, the paper's "beta tilde"; it is 0 at s = 0,
-    so the last step adds nothing. Returns x_s and x0_hat.
+    The variance is the posterior's, the paper's "beta tilde"; it is 0 at s = 0, so the last step adds nothing.
     """
-    x0_hat = _picture(x_t, eps_hat, t, alpha_bar, clip)
-    mean, var = q_posterior(x_t, x0_hat, t, s, alpha_bar)
-    return mean + torch.sqrt(var) * noise, x0_hat
+    mean, var = q_posterior(m.x_t, m.x0_hat, m.t, m.s, m.alpha_bar)
+    return mean + torch.sqrt(var) * m.noise()
 
 
-def ddim_step(
-    x_t: Float[Tensor, "batch ..."],
-    eps_hat: Float[Tensor, "batch ..."],
-    t: Int[Tensor, "batch"],
-    s: Int[Tensor, "batch"],
-    alpha_bar: Float[Tensor, "times"],
-    noise: Float[Tensor, "batch ..."],
-    eta: float = 0.0,
-    clip: float | None = 1.0,
-) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]:
+def ddim_step(m: Moment, eta: float = 0.0) -> Float[Tensor, "batch ..."]:
     """x_s = sqrt(alpha_bar_s) x0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma noise  (Song et al. 2020, eq. 12)
     sigma = eta sqrt((1 - alpha_bar_s) / (1 - alpha_bar_t)) sqrt(1 - alpha_bar_t / alpha_bar_s)             (eq. 16)
 
-    eta = 0 is deterministic: the same static gives the same picture. eta = 1 is the ancestral step. Where x0_hat is cut
-    to [-clip, clip], eps_hat is found anew from it, so that the two go on saying the same thing about x_t.
-    Returns x_s and x0_hat.
+    eta = 0 is deterministic: the same static gives the same picture, and no noise is drawn. eta = 1 is the ancestral step.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"expected eta from 0 (deterministic) to 1 (ancestral), got {eta}")
-    check_step(t, s)
-    a_t, a_s = at(alpha_bar, t, x_t), at(alpha_bar, s, x_t, noise)
-    x0_hat, eps_hat = _clipped(x_t, eps_hat, t, alpha_bar, clip)
+    a_t, a_s = at(m.alpha_bar, m.t, m.x_t), at(m.alpha_bar, m.s, m.x_t)
+    if eta == 0:
+        return torch.sqrt(a_s) * m.x0_hat + torch.sqrt(1 - a_s) * m.eps_hat
     sigma = eta * torch.sqrt((1 - a_s) / (1 - a_t) * (1 - a_t / a_s))
     direction = torch.sqrt((1 - a_s - sigma**2).clamp(min=0))
-    return torch.sqrt(a_s) * x0_hat + direction * eps_hat + sigma * noise, x0_hat
+    return torch.sqrt(a_s) * m.x0_hat + direction * m.eps_hat + sigma * m.noise()
 
 
-def heun_step(
-    x_t: Float[Tensor, "batch ..."],
-    eps_hat: Float[Tensor, "batch ..."],
-    t: Int[Tensor, "batch"],
-    s: Int[Tensor, "batch"],
-    alpha_bar: Float[Tensor, "times"],
-    noise: Float[Tensor, "batch ..."],
-    denoise: Callable[[Tensor, Tensor], Tensor],
-    clip: float | None = 1.0,
-) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]:
+def heun_step(m: Moment) -> Float[Tensor, "batch ..."]:
     """The DDIM step with (eps_hat(x_t, t) + eps_hat(x_s, s)) / 2, x_s from a first try  (Karras et al. 2022, algorithm 1).
 
     In x / sqrt(alpha_bar) over sigma = sqrt((1 - alpha_bar) / alpha_bar) the DDIM step is Euler's, and this is Heun's:
-    second order, two evaluations a step, one in the step to s = 0, where no noise is left to guess.
+    second order, two evaluations a step, one in the step to s = 0, where no noise is left to guess, or from where no signal is.
     It takes sigma for nearly straight over a step: where alpha_bar_T is tiny (the cosine schedule), evenly spaced times
     let sigma fall a thousandfold in the first step, and the picture suffers; take the spacing "logsnr" or "karras".
-    `denoise(x, t)` answers eps_hat; `sample` hands it over. Returns x_s and the x0_hat of the first look.
     """
-    x_s, x0_hat = ddim_step(x_t, eps_hat, t, s, alpha_bar, noise, clip=clip)
-    if (s > 0).all():
-        _, eps_t = _clipped(x_t, eps_hat, t, alpha_bar, clip)
-        _, eps_s = _clipped(x_s, denoise(x_s, s), s, alpha_bar, clip)
-        x_s, _ = ddim_step(x_t, (eps_t + eps_s) / 2, t, s, alpha_bar, noise, clip=None)
-    return x_s, x0_hat
+    x_s = ddim_step(m)
+    if (m.s == 0).any() or (m.alpha_bar[m.t] == 0).any():  # sigma is 0 or infinite at one end
+        return x_s
+    eps_hat = (m.eps_hat + m.look(x_s, m.s).eps_hat) / 2
+    return ddim_step(replace(m, x0_hat=x0_from_eps(m.x_t, eps_hat, m.t, m.alpha_bar), eps_hat=eps_hat))
 
 
 class DPMSolverPP:
@@ -148,38 +169,41 @@ class DPMSolverPP:
     D   = x0_hat + (h / (2 h_last)) (x0_hat - x0_hat_last)
 
     with h = lambda_s - lambda_t, lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)). The first step, which has nothing
-    to look back on, and the step to s = 0, where h is infinite, take D = x0_hat: there it is the DDIM step.
-    An object remembers its last step, so each walk needs one of its own; give `sample` the class and it makes one.
+    to look back on, and those from where no signal is left and to s = 0, where h is infinite, take D = x0_hat: there it is
+    the DDIM step. An object remembers its last step, so each walk needs one of its own; give `sample` the class and it
+    makes one.
     """
 
-    def __init__(self):
-        self.last = None  # (s, h, x0_hat) of the step before
+    def __init__(self) -> None:
+        self.last: tuple[Tensor, Tensor, Tensor] | None = None  # (s, h, x0_hat) of the step before
 
-    def __call__(
-        self,
-        x_t: Float[Tensor, "batch ..."],
-        eps_hat: Float[Tensor, "batch ..."],
-        t: Int[Tensor, "batch"],
-        s: Int[Tensor, "batch"],
-        alpha_bar: Float[Tensor, "times"],
-        noise: Float[Tensor, "batch ..."],
-        clip: float | None = 1.0,
-    ) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]:
-        """One step from t to s; returns x_s and x0_hat, cut to [-clip, clip] before it is used."""
-        check_step(t, s)
-        alpha_bar = alpha_bar.double()
+    def __call__(self, m: Moment) -> Float[Tensor, "batch ..."]:
+        """One step from t to s."""
+        alpha_bar = m.alpha_bar.double()
         sigma, lambda_ = torch.sqrt(1 - alpha_bar), torch.log(alpha_bar / (1 - alpha_bar)) / 2
-        h = at(lambda_, s, x_t) - at(lambda_, t, x_t)
-        D = x0_hat = _picture(x_t, eps_hat, t, alpha_bar, clip)
-        if self.last is not None and torch.equal(self.last[0], t) and (s > 0).all():
+        h = at(lambda_, m.s, m.x_t) - at(lambda_, m.t, m.x_t)
+        D = m.x0_hat
+        if self.last is not None and torch.equal(self.last[0], m.t) and (m.s > 0).all():
             _, h_last, x0_hat_last = self.last
-            D = x0_hat + h / (2 * h_last) * (x0_hat - x0_hat_last)
-        self.last = s, h, x0_hat
-        keep = at(sigma, s, x_t) / at(sigma, t, x_t)
-        return keep * x_t - torch.sqrt(at(alpha_bar, s, x_t)) * torch.expm1(-h) * D, x0_hat
+            D = m.x0_hat + h / (2 * h_last) * (m.x0_hat - x0_hat_last)
+        self.last = m.s, h, m.x0_hat
+        keep = at(sigma, m.s, m.x_t) / at(sigma, m.t, m.x_t)
+        return keep * m.x_t - torch.sqrt(at(alpha_bar, m.s, m.x_t)) * torch.expm1(-h) * D
 
 
-STEPS = {"ddpm": ddpm_step, "ddim": ddim_step, "dpm++": DPMSolverPP, "heun": heun_step}  # by the command line's names
+STEPS: dict[str, Step | type[DPMSolverPP]] = {  # by the command line's names
+    "ddpm": ddpm_step, "ddim": ddim_step, "dpm++": DPMSolverPP, "heun": heun_step
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How to get from static to a picture: which step, how many, at which times, under how much guidance."""
+
+    sampler: str = "ddpm"
+    steps: int = 1000
+    spacing: str = "trailing"
+    w: float = 1.0
 
 
 def sample(
@@ -188,57 +212,55 @@ def sample(
     times: list[int],
     alpha_bar: Float[Tensor, "times"],
     cond: Tensor | None = None,
-    step: Callable[..., tuple[Tensor, Tensor]] = ddpm_step,
-    generator: torch.Generator | None = None,
+    step: Step | type = ddpm_step,
+    generator: Source = None,
 ) -> Iterator[State]:
     """Walk x from times[0] to times[-1], yielding the State before the first step and after each one.
 
-    `step` is one of STEPS or one of your own. `generator` makes the fresh noise of every step (on the CPU, so that a
-    seed means the same on any machine).
+    `step` is one of STEPS or one of your own: it gets a `Moment` and returns x_s. `generator` makes the fresh noise of a
+    step that asks for it, on the CPU, so that a seed means the same on any machine; with noise.Streams each picture has its
+    own. x0_hat is cut to the range that the denoiser's `clip` names.
     >>> for state in sample(model, x_T, times(50), model.alpha_bar): ...
     >>> digits = state.x
     """
     T = len(check(alpha_bar)) - 1
     if not times or any(t <= s for t, s in zip(times, times[1:])) or times[-1] < 0 or times[0] > T:
         raise ValueError(f"expected times that fall from at most {T} to at least 0, got {times}")
+    if not x_T.is_floating_point() or x_T.ndim < 2 or not len(x_T):
+        raise ValueError(f"expected a batch of static, at least one, as floats, got {tuple(x_T.shape)} {x_T.dtype}")
     if cond is not None and len(cond) != len(x_T):
         raise ValueError(f"expected a condition for each of the {len(x_T)} pictures, got {len(cond)}")
+    clip, step = clip_of(denoiser), step() if isinstance(step, type) else step
 
-    def denoise(x: Tensor, t: Tensor) -> Tensor:
-        return _finite(denoiser(x, t, cond), f"the denoiser's answer at t = {t[0]}")
+    def look(x: Tensor, t: Tensor) -> tuple[Guess, Tensor]:
+        """The guess cut to the data's range, and eps_hat as the model had it."""
+        raw = guess(denoiser, x, t, alpha_bar, cond)
+        _finite(raw.eps_hat, f"the denoiser's answer at t = {t[0]}")
+        return cut(raw, x, t, alpha_bar, clip), raw.eps_hat
 
-    step = step() if isinstance(step, type) else step
-    ahead = {"denoise": denoise} if "denoise" in inspect.signature(step).parameters else {}
-    x = _finite(x_T, "x_T")
+    x = _finite(x_T if x_T.dtype == torch.float64 else x_T.float(), "x_T")  # half precision would lose a small alpha_bar
     yield State(times[0], x)
     for t, s in zip(times, times[1:]):
-        t_batch, s_batch = (torch.full((len(x),), time, device=x.device) for time in (t, s))
-        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
         with torch.no_grad():
-            eps_hat = denoise(x, t_batch)
-            x, x0_hat = step(x, eps_hat, t_batch, s_batch, alpha_bar, noise, **ahead)
+            t_batch, s_batch = torch.full((len(x),), t), torch.full((len(x),), s)
+            (x0_hat, cut_eps), eps_hat = look(x, t_batch)
+            x = step(
+                Moment(
+                    *(x, x0_hat, cut_eps, t_batch, s_batch, alpha_bar),
+                    noise=partial(fresh, x, generator),
+                    look=lambda x, t: look(x, t)[0],
+                )
+            )
         yield State(s, x, x0_hat, eps_hat)
 
 
-def draw(denoiser: Callable[..., Tensor], x_T: Tensor, times: list[int], alpha_bar: Tensor, **options) -> Tensor:
+def draw(denoiser: Callable[..., Tensor], x_T: Tensor, times: list[int], alpha_bar: Tensor, **options: Any) -> Tensor:
     """Run `sample` to its end and return only the last x."""
     return deque(sample(denoiser, x_T, times, alpha_bar, **options), maxlen=1).pop().x
 
 
 def _finite(x: Tensor, name: str) -> Tensor:
-    """x itself, or a ValueError: NaN travels to every pixel, and only the last picture would show it."""
-    if not x.sum().isfinite():  # one NaN or infinity shows in the sum
+    """x itself, or a ValueError: NaN travels to every pixel. Only where the look costs nothing: an accelerator is not waited for."""
+    if x.is_cpu and not x.isfinite().all():
         raise ValueError(f"expected finite numbers, but {name} holds NaN or infinity")
     return x
-
-
-def _picture(x_t: Tensor, eps_hat: Tensor, t: Tensor, alpha_bar: Tensor, clip: float | None) -> Tensor:
-    """x0_hat, cut to [-clip, clip]."""
-    x0_hat = x0_from_eps(x_t, eps_hat, t, alpha_bar)
-    return x0_hat if clip is None else x0_hat.clamp(-clip, clip)
-
-
-def _clipped(x_t: Tensor, eps_hat: Tensor, t: Tensor, alpha_bar: Tensor, clip: float | None) -> tuple[Tensor, Tensor]:
-    """x0_hat as `_picture` has it, and the eps_hat that goes with it."""
-    x0_hat = _picture(x_t, eps_hat, t, alpha_bar, clip)
-    return x0_hat, eps_hat if clip is None else eps_from_x0(x_t, x0_hat, t, alpha_bar)

@@ -98,14 +98,19 @@ def at(
 ) -> Float[Tensor, "..."]:
     """values[t], shaped to multiply the batch `x`: (batch, 1, ..., 1), in x's dtype and on x's device.
 
-    The one place where the package broadcasts over a batch, and where it checks that 0 <= t <= T and that the `others`
-    have x's shape (torch would stretch them to fit, and no one would notice).
+    The one place where the package broadcasts over a batch. The look-up itself stops at a t outside 0..T, so the loops ask
+    for nothing twice; `check_t` then says what was wrong. The `others` must have x's shape: torch would stretch them to
+    fit, and no one would notice. Let t live where `values` does, on the CPU: then no accelerator is waited for.
     """
-    check_t(t, x, len(values) - 1)
     for other in others:
         if other.shape != x.shape:
             raise ValueError(f"expected the same shape twice, got {tuple(x.shape)} and {tuple(other.shape)}")
-    return values[t.to(values.device)].to(x).view(-1, *[1] * (x.ndim - 1))
+    try:
+        found = values.index_select(0, t.to(values.device))
+        return found.to(x).view(len(x), *[1] * (x.ndim - 1))
+    except (AttributeError, IndexError, RuntimeError, TypeError):
+        check_t(t, x, len(values) - 1)
+        raise
 
 
 def check_t(t: Int[Tensor, "batch"], x: Float[Tensor, "batch ..."], T: int) -> None:
@@ -113,9 +118,10 @@ def check_t(t: Int[Tensor, "batch"], x: Float[Tensor, "batch ..."], T: int) -> N
     if not isinstance(t, Tensor) or t.is_floating_point() or t.dtype == torch.bool or t.shape != x.shape[:1]:
         came = f"shape {tuple(t.shape)} of {t.dtype}" if isinstance(t, Tensor) else repr(t)
         raise ValueError(f"expected t as a tensor of whole numbers, one for each of the {len(x)} pictures; got {came}")
-    times = t.tolist()  # a sampler asks a dozen times a step: Python's min and max are quicker here than torch's
-    if times and (min(times) < 0 or max(times) > T):
-        raise ValueError(f"expected every t in 0..{T}, got {min(times)} to {max(times)}")
+    if t.is_cpu:  # elsewhere the look would wait for the device
+        times = t.tolist()  # for so few, Python's min and max are quicker than torch's
+        if times and (min(times) < 0 or max(times) > T):
+            raise ValueError(f"expected every t in 0..{T}, got {min(times)} to {max(times)}")
 
 
 def check_step(t: Int[Tensor, "batch"], s: Int[Tensor, "batch"]) -> None:

@@ -1,7 +1,7 @@
-"""Training: show the network noised pictures, ask for the noise, nudge it. Derived in lesson 05.
+"""Training: show the model pictures, ask, nudge it towards the right answer. Derived in lesson 05.
 
-`Training` is one loop that yields a `Report` a step, so that a notebook can watch it, plot it and stop it; it keeps an
-average of the weights (EMA), and a checkpoint from which it goes on exactly where it was.
+`Training` is one loop for every loss of `losses`. It yields a `Report` a step, so that a notebook can watch it, plot it and
+stop it; it keeps an average of the weights (EMA), and a checkpoint from which it goes on exactly where it was.
 """
 
 import contextlib
@@ -11,142 +11,89 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from diffusion_tutorial import files
-from diffusion_tutorial.forward import q_sample
-from diffusion_tutorial.predictions import Denoiser, v_from
+from diffusion_tutorial.losses import Loss
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+LOOK_EVERY = 10  # steps: so often an accelerator is waited for, to see whether the losses are still finite
 
 
-def simple_loss(
-    denoiser: Callable[..., Tensor],
-    x0: Float[Tensor, "batch ..."],
-    t: Int[Tensor, "batch"],
-    eps: Float[Tensor, "batch ..."],
-    alpha_bar: Float[Tensor, "times"],
-    cond: Tensor | None = None,
-) -> Float[Tensor, "batch"]:
-    """mean over pixels of (eps - eps_hat(x_t, t))^2, one number a picture: L_simple (Ho et al. 2020, eq. 14)."""
-    x_t = q_sample(x0, t, eps, alpha_bar)
-    return (eps - denoiser(x_t, t, cond)).square().flatten(1).mean(1)
-
-
-def training_loss(
-    denoiser: Denoiser,
-    x0: Float[Tensor, "batch ..."],
-    t: Int[Tensor, "batch"],
-    eps: Float[Tensor, "batch ..."],
-    cond: Tensor | None = None,
-) -> Float[Tensor, "batch"]:
-    """What is minimised, one number a picture: the squared error of the network's own answer.
-
-    For output "eps" that is `simple_loss`. For output "v" it is simple_loss / alpha_bar_t (Salimans & Ho 2022), the same
-    error with the noisy end of the chain given its due weight.
-    """
-    x_t = q_sample(x0, t, eps, denoiser.alpha_bar)
-    target = eps if denoiser.output == "eps" else v_from(x0, eps, t, denoiser.alpha_bar)
-    return (target - denoiser.net(x_t, t, cond).float()).square().flatten(1).mean(1)
+class Diverged(RuntimeError):
+    """The loss is not finite any more: the weights are lost, and the last checkpoint is what is left."""
 
 
 class Report(NamedTuple):
-    """One step of training: its number, the seconds and share of the budget so far, and each picture's t and loss."""
+    """One step of training: its number, the seconds and share of the budget so far, what was shown, each picture's loss.
+
+    `batch` is what the loss drew, on the CPU (for denoising x0, t, eps and cond); `losses` are where the model is.
+    """
 
     step: int
     seconds: float
     progress: float
-    t: Tensor
+    batch: tuple[Tensor, ...]
     losses: Tensor
 
 
-Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
-
-
-def shuffled(images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"]) -> Draw:
-    """Training data from a fixed set: draw(m, generator) gives m of these pictures, any of them, and their labels."""
-    if images.ndim != 4 or labels.shape != images.shape[:1] or not len(images):
-        shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
-        raise ValueError(f"expected pictures (n, c, h, w) and a label for each, got shapes {shapes}")
-    if not torch.isfinite(images).all() or images.abs().max() > 1 or images.min() >= 0:
-        raise ValueError(f"expected pictures in [-1, 1], got {images.min():.3g} to {images.max():.3g}")
-    if labels.is_floating_point():
-        raise ValueError(f"expected a whole number for each label, got {labels.dtype}")
-
-    def draw(m: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        pick = torch.randint(len(images), (m,), generator=generator)
-        return images[pick], labels[pick]
-
-    return draw
-
-
-def drop_labels(
-    cond: Int[Tensor, "batch *one"], u: Float[Tensor, "batch"], share: float, null: Int[Tensor, "..."] | int
-) -> Int[Tensor, "batch *one"]:
-    """The null condition where a picture's own number u, even in [0, 1), is below the share (Ho & Salimans 2022, alg. 1)."""
-    return torch.where((u < share).view(-1, *[1] * (cond.ndim - 1)), null, cond)
-
-
 class Training:
-    """Minimise `training_loss` with AdamW over random pictures, times, noises and conditions; iterate to train.
+    """Minimise a loss with AdamW; iterate to train.
 
-    draw(n, generator) gives n pictures in [-1, 1], (n, c, h, w), and what the network is told of them: `shuffled` draws
-    from a fixed set, data.scenes makes them on the fly. A share `label_drop` of the conditions is replaced by the null
-    one, so that the network also learns to draw without. The budget is `steps` or `seconds`, one of the two. The
-    learning rate climbs over the first 5 % of it and then falls in a line to 0. Times are drawn by `draw_times`, with
-    `t_bias`.
+    The budget is `steps` or `seconds`, one of the two. The learning rate climbs over the share `warm_up` of it and then
+    falls in a line to 0. `model` is as trained, `ema` its average over about the last `1 / (1 - ema_decay)` steps (fewer at
+    the start), which draws better; ema_decay = 0 is the model itself. A run with a budget in steps is a function of its
+    arguments: the same seed gives the same weights on the same CPU, interrupted or not. `amp` computes the model in
+    bfloat16 (default: where `bfloat16_pays`); `compile` hands it to torch.compile.
 
-    `model` is the network as trained, `ema` its average over about the last `1 / (1 - ema_decay)` steps (fewer at the
-    start), which draws better. A run with a budget in steps is a function of its arguments: the same seed gives the
-    same weights on the same CPU, interrupted or not. `amp` computes the network in bfloat16 (default: where
-    `bfloat16_pays`); `compile` hands it to torch.compile.
-
-    >>> training = Training(denoiser, shuffled(images, labels), seconds=60)
+    >>> training = Training(denoiser, losses.Denoising(losses.shuffled(images, labels)), seconds=60)
     >>> for report in training: ...
     >>> model = training.ema
     """
 
     def __init__(
         self,
-        model: Denoiser,
-        draw: Draw,
+        model: nn.Module,
+        loss: Loss,
         steps: int | None = None,
         seconds: float | None = None,
         batch_size: int = 32,
         lr: float = 4e-3,
-        t_bias: float = 2.0,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.01,
+        warm_up: float = 0.05,
         ema_decay: float = 0.999,
-        label_drop: float = 0.1,
         seed: int = 0,
         amp: bool | None = None,
         compile: bool = False,
     ):
-        budget = steps if seconds is None else seconds
-        if (steps is None) == (seconds is None) or not 0 < budget < math.inf or (steps and steps != int(steps)):
+        budget = steps if steps is not None else seconds
+        if (steps is None) == (seconds is None) or not 0 < (budget or 0) < math.inf or (steps and steps != int(steps)):
             raise ValueError(f"expected a budget above 0 in steps or in seconds, got steps={steps}, seconds={seconds}")
-        if batch_size < 1 or not 0 <= label_drop <= 1 or not 0 <= ema_decay < 1 or not lr > 0 or t_bias < 1:
+        if batch_size < 1 or not 0 <= ema_decay < 1 or not lr > 0 or not 0 < warm_up < 1:
             raise ValueError(
-                "expected batch_size >= 1, label_drop in [0, 1], ema_decay in [0, 1), lr > 0 and t_bias >= 1; "
-                f"got {batch_size=}, {label_drop=}, {ema_decay=}, {lr=}, {t_bias=}"
+                "expected batch_size >= 1, ema_decay in [0, 1), lr > 0 and warm_up in (0, 1); "
+                f"got {batch_size=}, {ema_decay=}, {lr=}, {warm_up=}"
             )
-        self.model, self.draw = model.train(), draw
+        self.model, self.loss = model.train(), loss
         self.steps, self.budget = steps, seconds
-        self.batch_size, self.lr, self.t_bias, self.label_drop = batch_size, lr, t_bias, label_drop
+        self.batch_size, self.lr, self.warm_up = batch_size, lr, warm_up
         self.device = next(model.parameters()).device
         self.amp = bfloat16_pays(self.device) if amp is None else amp
         if compile:
-            model.net.compile()
+            getattr(model, "net", model).compile()
         self.average = AveragedModel(model, multi_avg_fn=ema_update(ema_decay))
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr, betas=(0.9, 0.99), fused=True)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr, betas, weight_decay=weight_decay, fused=True)
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.seconds = 0, 0.0
 
     @property
-    def ema(self) -> Denoiser:
-        """The averaged model, ready to sample from."""
+    def ema(self) -> nn.Module:
+        """The averaged model, ready to use."""
         return self.average.module.eval()
 
     @property
@@ -158,8 +105,8 @@ class Training:
         while self.progress < 1:
             began, step, state = time.perf_counter(), self.step, self.generator.get_state()
             try:
-                t, losses = self._gradients()
-                with _undivided():
+                batch, losses = self._gradients()
+                with undivided():
                     self.optimizer.step()
                     self.average.update_parameters(self.model)
                     self.step += 1
@@ -168,34 +115,36 @@ class Training:
                 if self.step == step:
                     self.generator.set_state(state)
                 raise
-            yield Report(self.step, self.seconds, self.progress, t, losses)
+            yield Report(self.step, self.seconds, self.progress, batch, losses)
 
-    def _gradients(self) -> tuple[Tensor, Tensor]:
-        """Times and losses of a new batch, the gradient of their mean left in the parameters."""
+    def _gradients(self) -> tuple[tuple[Tensor, ...], Tensor]:
+        """A new batch and its losses, the gradient of their mean left in the parameters."""
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * learning_rate(self.progress)
-        x0, t, eps, cond = (x.to(self.device) for x in self._batch())
+            group["lr"] = self.lr * learning_rate(self.progress, self.warm_up)
+        batch = self.loss.batch(self.model, self.batch_size, self.generator)
+        shown = (x.to(self.device, non_blocking=True) if x.is_floating_point() else x for x in batch)  # see losses.Loss
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-            losses = training_loss(self.model, x0, t, eps, cond)
+            losses = self.loss(self.model, *shown)
         self.optimizer.zero_grad()
         losses.mean().backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        return t.cpu(), losses.detach().cpu()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if self.device.type == "cpu" or self.step % LOOK_EVERY == 0:
+            self._check(norm)
+        return batch, losses.detach()
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Everything random about a step, from one generator on the CPU."""
-        n, g = self.batch_size, self.generator
-        x0, cond = self.draw(n, g)
-        u = torch.rand(n, generator=g, dtype=torch.float64)
-        t = draw_times(u, len(self.model.alpha_bar) - 1, self.t_bias)
-        eps = torch.randn(x0.shape, generator=g)
-        cond = drop_labels(cond, torch.rand(n, generator=g), self.label_drop, self.model.null_like(cond))
-        return x0, t, eps, cond
+    def _check(self, norm: Tensor | None) -> None:
+        if norm is not None and not norm.isfinite():
+            raise Diverged(
+                f"the loss or its slope is not finite at step {self.step + 1}, with a learning rate of {self.lr:g}: the "
+                "training has run away; start again with a lower learning rate"
+            )
 
-    def save(self, path: str | Path, **about) -> None:
+    def save(self, path: str | Path, **about: Any) -> None:
         """Everything that the next step depends on, and `about`, in one file that is whole or not there."""
         tensors = self._lasting()
+        if not all(x.isfinite().all() for x in tensors.values()):
+            raise Diverged(f"the weights are not finite after step {self.step}: start again with a lower learning rate")
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
         files.write_tensors(path, tensors, {"kind": "checkpoint", "step": self.step, "seconds": self.seconds, **about})
@@ -203,15 +152,15 @@ class Training:
     def resume(self, path: str | Path) -> None:
         """Go back to the moment of `save`. Raises files.BadFile, and changes nothing, if the file does not fit."""
         tensors, about = files.read_tensors(path)
-        if not isinstance(about, dict) or about.get("kind") != "checkpoint":
+        if not is_checkpoint(about):
             raise files.BadFile(f"{path} is not a checkpoint")
         if {name: (x.shape, x.dtype) for name, x in tensors.items()} != self._layout(about["step"]):
             raise files.BadFile(f"{path} is a checkpoint of another network")
-        part = {name: {} for name in ("model", "average", "optimizer")}
+        part: dict[str, dict[str, Tensor]] = {name: {} for name in ("model", "average", "optimizer")}
         for key, value in tensors.items():
             head, _, rest = key.partition(".")
             part.get(head, {})[rest] = value
-        optimizer = {**self.optimizer.state_dict(), "state": {}}
+        optimizer: dict[str, Any] = {**self.optimizer.state_dict(), "state": {}}
         parameters = list(self.model.parameters())
         for key, value in part["optimizer"].items():
             i, _, name = key.partition(".")
@@ -239,21 +188,34 @@ class Training:
         return {name: (x.shape, x.dtype) for name, x in tensors.items()}
 
 
+def is_checkpoint(about: Any) -> bool:
+    """Whether a file's description, as files.read_tensors returns it, is that of a checkpoint."""
+    wanted = {"step": int, "seconds": float}
+    return (
+        isinstance(about, dict)
+        and about.get("kind") == "checkpoint"
+        and all(isinstance(about.get(name), kind) for name, kind in wanted.items())
+    )
+
+
 @contextlib.contextmanager
-def _undivided() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, so that weights, average and step count never part ways."""
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or usual is None:  # where Ctrl-C does not arrive
+def undivided() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of the block, so that weights, average and step count never part ways."""
+    usual = {number: signal.getsignal(number) for number in STOPS}
+    if threading.current_thread() is not threading.main_thread():  # signals arrive elsewhere
         yield
         return
-    pressed = []
-    signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    came: list[int] = []
+    held = [number for number, handler in usual.items() if handler is not None]
+    for number in held:
+        signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
+        for number in held:
+            signal.signal(number, usual[number])
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -267,17 +229,8 @@ def bfloat16_pays(device: torch.device) -> bool:
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
-def draw_times(u: Float[Tensor, "batch"], T: int, bias: float = 1.0) -> Int[Tensor, "batch"]:
-    """t = 1 + floor(T u^(1/bias)), whole times in 1..T from numbers u, even in [0, 1).
-
-    bias = 1 gives every t equally often (Ho et al. 2020, algorithm 1). bias = 2 gives t in proportion to t: three
-    quarters of the times lie above T/2, where the shape of a digit is decided, and digits are readable sooner.
-    """
-    return 1 + (T * u ** (1 / bias)).floor().long().clamp(max=T - 1)
-
-
 def learning_rate(progress: float, warm_up: float = 0.05) -> float:
-    """The share of the full learning rate: up in a line over the first 5 % of the budget, then down in a line to 0."""
+    """The share of the full learning rate: up in a line over the share `warm_up` of the budget, then down in a line to 0."""
     return min(progress / warm_up + 1e-3, 1.0) * (1 - progress)
 
 

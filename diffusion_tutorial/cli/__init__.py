@@ -1,24 +1,26 @@
 """The command `diffusion-tutorial`: train, sample, evaluate, edit, and ask what this machine can do. From lesson 05 on.
 
-A user's mistake is answered with one line and exit code 2, an interruption with 130; never with a traceback.
+A user's mistake is answered with one line and exit code 2, an interruption with 130 (143 where the machine was taken
+away); never with a traceback.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from diffusion_tutorial import __version__
+from diffusion_tutorial import __version__, doctor, run
 from diffusion_tutorial.cli import edit, evaluate, sample, train
 from diffusion_tutorial.cli.common import UserError
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: the process's) and return its exit code."""
     options = parser().parse_args(argv)
     try:
         return options.run(options)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as why:
         print("\ninterrupted", file=sys.stderr)
-        return 130
+        return 143 if isinstance(why, run.Ended) else 130
     except (UserError, ImportError, OSError, ValueError, RuntimeError) as problem:
         message = " ".join(str(problem).split()) or type(problem).__name__
         print(f"diffusion-tutorial: {message}", file=sys.stderr)
@@ -32,12 +34,6 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for part in (train, sample, evaluate, edit):
         part.add(commands)
-    doctor = commands.add_parser("doctor", help="what this machine has, what will be slow, what to do")
-    doctor.set_defaults(run=_doctor)
+    says = "what this machine has, what will be slow, what to do"
+    commands.add_parser("doctor", help=says, description=says).set_defaults(run=lambda options: doctor.report())
     return top
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from diffusion_tutorial import doctor
-
-    return doctor.report()

@@ -1,22 +1,46 @@
-"""What the commands share: options, checks of what the user gave, and the error for what the user can mend."""
+"""What the commands share: options, and checks of what the user gave."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-SCENES_W, SCENES_SPACING = 3.0, "karras"  # W and SPACING of recipes.scenes, which is slow to import
-OPENMOJI = "\nThe faces and things in the pictures are by OpenMoji (https://openmoji.org), CC BY-SA 4.0.\n"
+from diffusion_tutorial import pretrained, samplers, subjects
+from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects import Subject
+
+OPENMOJI = "\nThe faces and things in the pictures of scenes are by OpenMoji (https://openmoji.org), CC BY-SA 4.0.\n"
 GUIDANCE = "guidance scale: 1 is none, more obeys label or prompt more"
+STEPS, ANCESTRAL = 20, 1000  # where neither the user nor the subject says how many
 
 
 class UserError(Exception):
     """Something that the user can mend; its message is the one line that they see."""
 
 
-def command(commands, name: str, says: str, *examples: str) -> argparse.ArgumentParser:
-    """A command that shows examples under --help."""
+def command(
+    commands: Any, name: str, says: str, *examples: str, run: Callable | None = None, **defaults: Any
+) -> argparse.ArgumentParser:
+    """A command that shows examples under --help, and what runs it."""
     text = "examples:\n" + "".join(examples)
     raw = argparse.RawDescriptionHelpFormatter
-    return commands.add_parser(name, help=says, description=says, epilog=text, formatter_class=raw)
+    made = commands.add_parser(name, help=says, description=says, epilog=text, formatter_class=raw)
+    made.set_defaults(run=run, **defaults)
+    return made
+
+
+def each_subject(
+    commands: Any, name: str, says: str, examples: dict[str, str], run: Callable, of: Callable[[Subject], str]
+) -> dict[Subject, argparse.ArgumentParser]:
+    """A command with a part for each subject; `of` says its line of help, `examples` hold some by its name."""
+    every = subjects.every()
+    group = command(commands, name, says, *examples.values(), OPENMOJI)
+    models = group.add_subparsers(metavar="SUBJECT", required=True)
+    return {
+        subject: command(models, key, of(subject), examples.get(key, ""), OPENMOJI, run=run, subject=subject)
+        for key, subject in every.items()
+    }
 
 
 def weights(command: argparse.ArgumentParser, says: str = "your own weights (default: those that come along)") -> None:
@@ -24,74 +48,67 @@ def weights(command: argparse.ArgumentParser, says: str = "your own weights (def
     command.add_argument("--weights", type=Path, metavar="FILE", help=says)
 
 
-def guidance(
-    command: argparse.ArgumentParser, default: float | None, says: str = f"{GUIDANCE} (default: %(default)g)"
-) -> None:
+def guidance(command: argparse.ArgumentParser, default: float | None, says: str = f"{GUIDANCE} (%(default)g)") -> None:
     """How much the label or the prompt counts."""
     command.add_argument("--w", type=float, default=default, help=says)
 
 
-def sampling(command: argparse.ArgumentParser, sampler: str = "ddpm") -> None:
-    """The options that say how to walk from static to a picture."""
-    command.add_argument("--sampler", default=sampler, help=f"ddpm, ddim, dpm++ or heun (default: {sampler})")
-    command.add_argument("--steps", type=int, metavar="N", help="steps from t = 1000 to 0 (ddpm 1000, the others 20)")
-    command.add_argument(
-        "--spacing", help="trailing (default; scenes and heun: karras), linspace, leading, logsnr or karras"
-    )
-    command.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures")
+def seed(command: argparse.ArgumentParser) -> None:
+    """Where the random numbers begin."""
+    says = "picture i of a seed is always the same, however many are drawn (default: %(default)s)"
+    command.add_argument("--seed", type=_seed, default=0, help=says)
 
 
-def denoiser(options: argparse.Namespace, of: str = "digits"):
-    """The model of digits or of scenes that --weights names, or the one that comes along."""
-    from diffusion_tutorial import pretrained
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2^63 - 1, got {text}")
+    return int(text)
 
+
+def sampling(command: argparse.ArgumentParser, walk: Walk | None) -> None:
+    """The options that say how to walk from static to a picture; their defaults are those of `walk`, if there is one."""
+    named = ", ".join(samplers.STEPS)
+    as_usual = f" ({walk.sampler})" if walk else ""
+    command.add_argument("--sampler", help=f"{named}{as_usual}")
+    usual = walk.steps if walk else STEPS
+    says = f"steps from t = 1000 to 0 (ddpm {ANCESTRAL}, the others {min(usual, STEPS)})"
+    command.add_argument("--steps", type=int, metavar="N", help=says)
+    spacing = f"{', '.join(samplers.SPACINGS)} ({walk.spacing if walk else 'as the subject has it'}; heun: karras)"
+    command.add_argument("--spacing", help=spacing)
+
+
+def how(options: argparse.Namespace, usual: Walk) -> Walk:
+    """The options of `sampling` and `guidance`, checked; what is not said is as usual."""
+    sampler = usual.sampler if options.sampler is None else options.sampler
+    if sampler not in samplers.STEPS:
+        raise UserError(f"--sampler: expected one of {', '.join(samplers.STEPS)}, got {sampler}")
+    steps = options.steps if options.steps is not None else ANCESTRAL if sampler == "ddpm" else min(usual.steps, STEPS)
+    if not 1 <= steps <= 1000:
+        raise UserError(f"--steps: expected 1 to 1000, got {steps}")
+    spacing = options.spacing or ("karras" if sampler == "heun" else usual.spacing)  # heun needs a gentle start
+    if spacing not in samplers.SPACINGS:
+        raise UserError(f"--spacing: expected one of {', '.join(samplers.SPACINGS)}, got {spacing}")
+    return Walk(sampler, steps, spacing, check_w(usual.w if options.w is None else options.w))
+
+
+def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
+    """The subject's model that --weights names, or the one that comes along."""
     if options.weights is None:
-        return pretrained.load(of)
+        return pretrained.load(subject.name)
     model = pretrained.read(options.weights)
-    kinds = {"digits": "denoiser", "scenes": "text denoiser"}
-    holds = [
-        name for name, kind in kinds.items() if isinstance(getattr(model, "net", None), pretrained.DENOISERS[kind])
-    ]
-    if holds != [of]:
-        found = f"a denoiser of {holds[0]}" if holds else "a classifier"
-        raise UserError(f"--weights: {options.weights} holds {found}, expected a denoiser of {of}")
+    if not subject.fits(model):
+        holds = [other.name for other in subjects.every().values() if other.fits(model)]
+        found = f"a denoiser of {holds[0]}" if holds else "a denoiser of other pictures"
+        found = found if isinstance(model, Denoiser) else "a classifier"
+        raise UserError(f"--weights: {options.weights} holds {found}, expected a denoiser of {subject.name}")
     return model
 
 
-def walk(options: argparse.Namespace) -> dict:
-    """The options of `sampling` and `guidance`, checked, as arguments of recipes.draw_digits and draw_scenes."""
-    from diffusion_tutorial import samplers
-
-    steps = options.steps if options.steps is not None else 1000 if options.sampler == "ddpm" else 20
-    if not 1 <= steps <= 1000:
-        raise UserError(f"--steps: expected 1 to 1000, got {steps}")
-    if options.sampler not in samplers.STEPS:
-        raise UserError(f"--sampler: expected one of {', '.join(samplers.STEPS)}, got {options.sampler}")
-    spacing = options.spacing or ("karras" if options.sampler == "heun" else "trailing")  # heun needs a gentle start
-    if spacing not in samplers.SPACINGS:
-        raise UserError(f"--spacing: expected one of {', '.join(samplers.SPACINGS)}, got {spacing}")
-    check_w(options.w)
-    return {"sampler": options.sampler, "steps": steps, "spacing": spacing, "w": options.w}
-
-
-def check_n(n: int) -> None:
-    """At least one picture."""
-    if n < 1:
-        raise UserError(f"--n: expected at least 1 picture, got {n}")
-
-
-def check_w(w: float) -> None:
+def check_w(w: float) -> float:
     """A guidance scale that a picture can bear."""
     if not abs(w) <= 100:
         raise UserError(f"--w: expected a guidance scale from -100 to 100, got {w}")
-
-
-def check_words(tokenizer, option: str, captions: list[str]) -> None:
-    """Whether the model knows every word, before anything slow begins."""
-    try:
-        tokenizer(captions)
-    except ValueError as problem:
-        raise UserError(f"--{option}: {problem}") from problem
+    return w
 
 
 def check_folder(out: Path) -> None:
@@ -102,7 +119,7 @@ def check_folder(out: Path) -> None:
 
 def check_file(out: Path) -> None:
     """A name for a page of pictures or for arrays."""
-    if out.suffix not in (".png", ".npz"):
+    if out.suffix.lower() not in (".png", ".npz"):
         raise UserError(f"--out: expected a name that ends in .png or .npz, got {out}")
     if out.is_dir():
         raise UserError(f"--out: expected a file, but {out} is a folder")

@@ -3,124 +3,110 @@
 import argparse
 from pathlib import Path
 
-from diffusion_tutorial.cli.common import (
-    OPENMOJI,
-    SCENES_W,
-    UserError,
-    check_w,
-    check_words,
-    command,
-    denoiser,
-    guidance,
-    weights,
-)
+from diffusion_tutorial import pictures, progress
+from diffusion_tutorial.cli.common import UserError, check_w, denoiser, each_subject, guidance, seed, weights
+from diffusion_tutorial.noise import Streams
+from diffusion_tutorial.subjects import Subject, retouch
 
-INPAINT_DIGITS = """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
+INPAINT = {
+    "digits": """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
       white in the mask is what to fill; the picture is white on black, square, of any size
-"""
-INPAINT_SCENES = """  diffusion-tutorial inpaint scenes cat.png --mask head.png --prompt "a cat on the moon" --out cat2.png
+""",
+    "scenes": """  diffusion-tutorial inpaint scenes cat.png --mask head.png --prompt "a cat on the moon" --out cat2.png
   diffusion-tutorial inpaint scenes cat.png --mask head.png --method replace --seed 3 --out cat3.png
       without RePaint's resampling: ten times as fast, and it shows along the edge
-"""
-EDIT_SCENES = """  diffusion-tutorial edit scenes cat.png --prompt "a cat on the moon" --to "a dog on the moon" --out dog.png
+""",
+}
+EDIT = {
+    "digits": """  diffusion-tutorial edit digits three.png --label 3 --to 8 --out eight.png
+""",
+    "scenes": """  diffusion-tutorial edit scenes cat.png --prompt "a cat on the moon" --to "a dog on the moon" --out dog.png
   diffusion-tutorial edit scenes cat.png --prompt "a cat" --to "a dog" --mask cat-mask.png --strength 0.8 --out dog.png
       only where the mask is white; the rest comes back as it was. Without a mask the model finds out where
-"""
+""",
+}
 SCALE = "guidance scale (default: %(default)g, 1 is none)"
+ANYWHERE = "white where to change (default: where the two conditions make the model guess differently)"
 
 
-def add(commands) -> None:
-    """`inpaint` for both models, `edit` for the one that reads."""
-    every = INPAINT_DIGITS, INPAINT_SCENES, OPENMOJI
-    models = command(commands, "inpaint", "fill in what is missing", *every).add_subparsers(
-        metavar="MODEL", required=True
-    )
-    for name, examples in (("digits", (INPAINT_DIGITS,)), ("scenes", (INPAINT_SCENES, OPENMOJI))):
-        inpaint = command(models, name, f"fill in part of a picture by the model of {name}", *examples)
-        _files(inpaint, required=True)
-        if name == "digits":
-            inpaint.add_argument("--label", type=int, help="which digit it should become (default: any)")
-        else:
-            inpaint.add_argument(
-                "--prompt", metavar="TEXT", help="what the whole picture should show (default: anything)"
-            )
+def add(commands: argparse._SubParsersAction) -> None:
+    """`inpaint` and `edit`, a part for each subject."""
+    of = "fill in part of a picture by the model of {}".format
+    parts = each_subject(commands, "inpaint", "fill in what is missing", INPAINT, _inpaint, lambda x: of(x.name))
+    for subject, part in parts.items():
+        _files(part, "white where to fill", required=True)
+        subject.condition.one_option(part, subject.condition.option, "what the picture should show (default: anything)")
         method = "repaint (default) goes back and forth, so that the new fits the old; replace does not"
-        inpaint.add_argument("--method", default="repaint", help=method)
-        guidance(inpaint, 1.0 if name == "digits" else SCENES_W, SCALE)
-        inpaint.set_defaults(run=_inpaint, model=name)
+        part.add_argument("--method", default="repaint", help=method)
+        guidance(part, subject.walk.w, SCALE)
 
-    every = EDIT_SCENES, OPENMOJI
-    models = command(commands, "edit", "change one thing, keep the rest", *every)
-    models = models.add_subparsers(metavar="MODEL", required=True)
-    edit = command(models, "scenes", "change a picture from what it shows to what it should show", *every)
-    _files(edit, required=False)
-    edit.add_argument("--prompt", required=True, metavar="TEXT", help="what the picture shows")
-    edit.add_argument("--to", required=True, metavar="TEXT", help="what it should show")
-    strength = "how far to go back towards static, 0 to 1: more changes more (default: 1)"
-    edit.add_argument("--strength", type=float, default=1.0, help=strength)
-    guidance(edit, SCENES_W, SCALE)
-    edit.set_defaults(run=_edit)
+    change = "change a picture from what it shows to what it should show"
+    parts = each_subject(commands, "edit", "change one thing, keep the rest", EDIT, _edit, lambda subject: change)
+    for subject, part in parts.items():
+        _files(part, ANYWHERE, required=False)
+        subject.condition.one_option(part, subject.condition.option, "what the picture shows", required=True)
+        subject.condition.one_option(part, "to", "what it should show", required=True)
+        strength = "how far to go back towards static, 0 to 1: more changes more (default: %(default)g)"
+        part.add_argument("--strength", type=float, default=retouch.STRENGTH, help=strength)
+        guidance(part, subject.quick.w, SCALE)
 
 
-def _files(part: argparse.ArgumentParser, required: bool) -> None:
+def _files(part: argparse.ArgumentParser, mask: str, required: bool) -> None:
     part.add_argument("image", type=Path, metavar="IMAGE.png", help="a square picture of any size")
-    found = "white where to change (default: where the two prompts make the model guess differently)"
-    mask = "of the same size: " + ("white where to fill" if required else found)
-    part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=mask)
+    part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=f"of the same size: {mask}")
     weights(part)
-    part.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
+    seed(part)
     part.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture, as large as it came")
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.out.suffix != ".png":
-        raise UserError(f"--out: expected a name that ends in .png, got {options.out}")
-    if options.out.is_dir():
-        raise UserError(f"--out: expected a file, but {options.out} is a folder")
+    pictures.check_out(options.out)
     check_w(options.w)
 
 
 def _inpaint(options: argparse.Namespace) -> int:
+    subject: Subject = options.subject
     _check(options)
-    if options.method not in ("repaint", "replace"):
+    if options.method not in retouch.METHODS:
         raise UserError(f"--method: expected repaint or replace, got {options.method}")
-    if options.model == "digits" and options.label is not None and not 0 <= options.label <= 9:
-        raise UserError(f"--label: expected a digit from 0 to 9, got {options.label}")
-    import torch
-
-    from diffusion_tutorial.recipes import editing as recipe
-
-    model = denoiser(options, options.model)
-    if options.model == "digits":
-        cond = None if options.label is None else torch.tensor([options.label])
-    else:
-        check_words(model.net.tokenizer, "prompt", [options.prompt or ""])
-        cond = model.net.tokenizer([options.prompt]) if options.prompt else None
-    picture = recipe.read_picture(options.image, model.net.shape)
-    hole, mask = recipe.read_mask(options.mask, picture, model.net.shape[1])
-    drawn = recipe.inpaint_file(model, picture, mask, cond, options.method, options.w, options.seed)
-    recipe.write_edited(options.out, picture, drawn, hole)
+    wish = subject.condition.one(options, subject.condition.option)
+    model = denoiser(options, subject)
+    if wish:
+        subject.condition.check(model.net, [wish], subject.condition.option)
+    cond = subject.condition.encode(model.net, [wish]) if wish not in (None, "") else None
+    picture = pictures.read_picture(options.image, subject.shape)
+    hole, mask = pictures.read_mask(options.mask, picture, subject.shape[1])
+    _say(picture.notes)
+    drawn = retouch.fill(model, picture.x0, mask, cond, options.method, options.w, options.seed)
+    pictures.write_edited(options.out, picture, drawn, hole)
     print(f"filled {hole.mean():.0%} of {options.image}: {options.out}")
     return 0
 
 
 def _edit(options: argparse.Namespace) -> int:
+    subject: Subject = options.subject
     _check(options)
     if not 0 < options.strength <= 1:
         raise UserError(f"--strength: expected more than 0 (keep) and at most 1 (forget), got {options.strength}")
-    from diffusion_tutorial.recipes import editing as recipe
-
-    model = denoiser(options, "scenes")
-    check_words(model.net.tokenizer, "prompt", [options.prompt])
-    check_words(model.net.tokenizer, "to", [options.to])
-    picture = recipe.read_picture(options.image, model.net.shape)
-    prompts = [options.prompt], [options.to]
+    condition, net = subject.condition, (model := denoiser(options, subject)).net
+    conds = []
+    for option in (condition.option, "to"):
+        told = condition.one(options, option)
+        condition.check(net, [told], option)
+        conds.append(condition.encode(net, [told]))
+    picture = pictures.read_picture(options.image, subject.shape)
     if options.mask is None:
-        mask = recipe.find_mask(model, picture.x0, prompts, options.seed)
-        hole = recipe.widen(mask, picture)
+        mask = retouch.find_mask(model, picture.x0, *conds, Streams(options.seed, [0]))
+        hole = pictures.widen(mask, picture)
     else:
-        hole, mask = recipe.read_mask(options.mask, picture, model.net.shape[1])
-    drawn = recipe.edit_scenes(model, picture.x0, prompts, mask, options.strength, options.w)
-    recipe.write_edited(options.out, picture, drawn, hole)
+        hole, mask = pictures.read_mask(options.mask, picture, subject.shape[1])
+    _say(picture.notes)
+    drawn = retouch.change(model, picture.x0, *conds, mask, options.w, options.strength)
+    pictures.write_edited(options.out, picture, drawn, hole)
     print(f"changed {hole.mean():.0%} of {options.image}: {options.out}")
     return 0
+
+
+def _say(notes: tuple[str, ...]) -> None:
+    for sentence in notes:
+        progress.note(sentence)

@@ -3,27 +3,11 @@
 import argparse
 from pathlib import Path
 
-from diffusion_tutorial.cli.common import (
-    GUIDANCE,
-    SCENES_SPACING,
-    SCENES_W,
-    UserError,
-    denoiser,
-    guidance,
-    sampling,
-    walk,
-    weights,
-)
+from diffusion_tutorial import evaluation
+from diffusion_tutorial.cli.common import GUIDANCE, UserError, denoiser, guidance, how, sampling, seed, weights
+from diffusion_tutorial.subjects.base import Evaluation
 
-DRAWN_NOW = {  # what can be drawn and measured now: whose model, how many, guidance scale (None: nothing to guide by)
-    "digits": ("digits", 1000, 1.0),
-    "scenes": ("scenes", 324, SCENES_W),
-    "inpainting": ("digits", 50, None),
-    "sdedit": ("scenes", 150, SCENES_W),
-    "inversion": ("scenes", 20, SCENES_W),
-    "edits": ("scenes", 100, SCENES_W),
-}
-WALKS = ("digits", "scenes")  # the others walk as their method says
+DRAWING = ("weights", "sampler", "steps", "spacing", "w", "seed")  # the options that say how to draw
 EVALUATE_EXAMPLES = """examples:
   diffusion-tutorial evaluate
       1000 digits from the weights that come along, drawn in 20 steps of dpm++, beside 1000 real ones
@@ -60,68 +44,66 @@ tenth of the range, 40 of a hundredth. Each has a note that says how a number is
 """
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     """One command for pictures that are drawn now and for those in a file."""
     raw = argparse.RawDescriptionHelpFormatter
-    says = dict(help="how good are the pictures?", epilog=EVALUATE_EXAMPLES, formatter_class=raw)
-    evaluate = commands.add_parser("evaluate", **says)
+    evaluate = commands.add_parser(
+        "evaluate", help="how good are the pictures?", epilog=EVALUATE_EXAMPLES, formatter_class=raw
+    )
+    every = {name: x for name, (_, x) in evaluation.every().items()}
     evaluate.add_argument(
         "what",
         nargs="?",
         default="digits",
         metavar="WHAT",
-        help=f"drawn now: {', '.join(DRAWN_NOW)} (default: digits); or pictures in a FILE.npz",
+        help=f"drawn now: {', '.join(every)} (default: digits); or pictures in a FILE.npz",
     )
-    against = "of digits: full, sample or FILE.npz (default: full if MNIST is at hand, else sample)"
-    evaluate.add_argument("--against", metavar="REAL", help=against)
-    many = "how many pictures: digits 1000, at most 10000; scenes 324 for each wording; of a file, all that fit; "
-    many += "inpainting 50, sdedit 150, inversion 20, edits 100 for each attribute"
-    evaluate.add_argument("--n", type=int, help=many)
+    against = "real pictures for a subject with labels: a set by name, of digits full or sample, or a FILE.npz (default: the "
+    evaluate.add_argument("--against", metavar="REAL", help=f"{against}best that is at hand)")
+    many = ", ".join(f"{name} {x.n}{x.says and ' ' + x.says}" for name, x in every.items())
+    evaluate.add_argument("--n", type=int, help=f"how many pictures: {many}; of a file, all that fit")
     weights(evaluate, "your own weights, for pictures drawn now")
-    sampling(evaluate, "dpm++")
-    guidance(evaluate, None, f"{GUIDANCE} (default: digits 1, scenes {SCENES_W:g})")
+    sampling(evaluate, None)
+    seed(evaluate)
+    guidance(evaluate, None, f"{GUIDANCE} (default: as the subject has it)")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too, unrounded")
-    drawing = ("weights", "sampler", "steps", "spacing", "w", "seed")
-    evaluate.set_defaults(run=_evaluate, untouched={name: evaluate.get_default(name) for name in drawing})
+    evaluate.set_defaults(run=_evaluate, untouched={name: evaluate.get_default(name) for name in DRAWING})
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from_file = options.what not in DRAWN_NOW
+    every = evaluation.every()
+    from_file = options.what not in every
     touched = [name for name, default in options.untouched.items() if getattr(options, name) != default]
-    if from_file and Path(options.what).suffix != ".npz":
-        raise UserError(f"expected {', '.join(DRAWN_NOW)} or a FILE.npz to evaluate, got {options.what}")
+    if from_file and Path(options.what).suffix.lower() != ".npz":
+        raise UserError(f"expected {', '.join(every)} or a FILE.npz to evaluate, got {options.what}")
     if from_file and touched:
         raise UserError(f"--{touched[0]} says how to draw, but the pictures in {options.what} are drawn already")
-    if options.against not in (None, "full", "sample") and Path(options.against).suffix != ".npz":
-        raise UserError(f"--against: expected full, sample or a FILE.npz, got {options.against}")
     if options.json and options.json.is_dir():
         raise UserError(f"--json: expected a file, but {options.json} is a folder")
-    from diffusion_tutorial import evaluation
-
-    kind = evaluation.kind(Path(options.what)) if from_file else options.what
-    if kind != "digits" and options.against:
-        beside = "; scenes are measured against drawn ones" if kind == "scenes" else ""
-        raise UserError(f"--against: it is for digits{beside}, so leave it out")
-    room, beside = getattr(evaluation, kind), {"against": options.against} if kind == "digits" else {}
+    name = evaluation.of_file(Path(options.what)) if from_file else options.what
+    subject, found = every[name]
+    if options.against and not found.against:
+        raise UserError(f"--against: {name} {'is' if name.endswith('n') else 'are'} not measured against a set of real pictures; leave it out")
+    room, beside = evaluation.module(found), {"against": options.against} if found.against else {}
     if from_file:
-        return room.report_file(Path(options.what), options.n, out=options.json, **beside)
-    of, n, w = DRAWN_NOW[kind]
-    _refuse(kind, touched, w)
-    options.w = w if options.w is None else options.w
-    if kind == "scenes":
-        options.spacing = options.spacing or SCENES_SPACING
-    if w is not None:
-        how = walk(options)
-        beside |= how if kind in WALKS else {"w": how["w"]}
-    name = str(options.weights or "those that come along")
-    n = n if options.n is None else options.n
-    return room.report_model(denoiser(options, of), name, n, out=options.json, seed=options.seed, **beside)
+        return room.report_file(subject, Path(options.what), options.n, out=options.json, **beside)
+    _refuse(name, found, touched)
+    return room.report_model(
+        subject,
+        denoiser(options, subject),
+        str(options.weights or "those that come along"),
+        found.n if options.n is None else options.n,
+        out=options.json,
+        seed=options.seed,
+        walk=how(options, subject.quick),
+        **beside,
+    )
 
 
-def _refuse(kind: str, touched: list[str], w: float | None) -> None:
+def _refuse(name: str, found: Evaluation, touched: list[str]) -> None:
     """No option is taken that would change nothing."""
-    for name in touched:
-        if name in ("sampler", "steps", "spacing") and kind not in WALKS:
-            raise UserError(f"--{name}: it is for digits and scenes; {kind} walks as its method says, so leave it out")
-        if name == "w" and w is None:
-            raise UserError(f"--w: {kind} tells the model no label, so there is nothing to guide by; leave it out")
+    for option in touched:
+        if option in ("sampler", "steps", "spacing") and not found.walks:
+            raise UserError(f"--{option}: {name} walks as its method says, so leave it out")
+        if option == "w" and not found.guided:
+            raise UserError(f"--w: {name} tells the model no label, so there is nothing to guide by; leave it out")

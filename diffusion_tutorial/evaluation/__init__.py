@@ -1,16 +1,40 @@
-"""The evaluations behind `diffusion-tutorial evaluate`: `digits` beside real digits, `scenes` beside really drawn scenes.
+"""The evaluations behind `diffusion-tutorial evaluate`, a module each; a subject says which are its own.
 
-And of editing: `inpainting` on digits; `sdedit`, `inversion` and `edits` on scenes.
+`labelled` is for any subject with labels, `scenes` for captions, and of editing there are `inpainting`, `sdedit`,
+`inversion` and `edits`. Each has `report_model`, for pictures drawn now; the first two `report_file`, for those in a file.
 """
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 
-from diffusion_tutorial.evaluation import common, digits, edits, inpainting, inversion, scenes, sdedit
+from diffusion_tutorial import subjects
+from diffusion_tutorial.evaluation import common
+from diffusion_tutorial.subjects import Subject
+from diffusion_tutorial.subjects.base import Evaluation
 
-__all__ = ["digits", "edits", "inpainting", "inversion", "kind", "scenes", "sdedit"]
+__all__ = ["every", "module", "of_file"]
 
 
-def kind(path: Path) -> str:
-    """What an .npz holds: "scenes" where it has prompts or pictures in colour, else "digits"; BadFile if it is no .npz."""
+def every() -> dict[str, tuple[Subject, Evaluation]]:
+    """All evaluations by the command's names for them, each with the subject that it is of."""
+    return {name: (subject, x) for subject in subjects.every().values() for name, x in subject.evaluations.items()}
+
+
+def module(evaluation: Evaluation) -> ModuleType:
+    """Where it is done."""
+    return importlib.import_module(f"diffusion_tutorial.evaluation.{evaluation.module}")
+
+
+def of_file(path: Path) -> str:
+    """The evaluation that the pictures of an .npz are for; BadFile if it is no .npz.
+
+    That of the first subject whose pictures have this shape, or else of one that keeps its conditions under a name that is
+    there; that of the first subject, whose error says what was expected, if there is none.
+    """
     with common.arrays(path) as found:
-        return "scenes" if "prompts" in found or found["images"].ndim == 4 else "digits"
+        shape, keys = found["images"].shape[1:], set(found.files)
+    known = subjects.every().values()
+    fit = [x for x in known if x.pixel_shape == shape] + [x for x in known if x.condition.key in keys]
+    colour = [x for x in known if len(x.pixel_shape) == len(shape)]
+    return next(iter([*fit, *colour, *known][0].evaluations))

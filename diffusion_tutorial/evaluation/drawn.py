@@ -3,16 +3,14 @@
 All pictures are rounded, as a file holds them: uint8 (n, 48, 48, 3).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
-from tqdm import tqdm
 
-from diffusion_tutorial import files
+from diffusion_tutorial import files, progress
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.evaluation.common import arrays
 
@@ -37,12 +35,7 @@ def reword(attributes: Int[Tensor, "3"], generator: torch.Generator) -> str:
 
 def draw(asked: Int[Tensor, "n 3"], generator: torch.Generator) -> UInt8[Tensor, "n 48 48 3"]:
     """As many really drawn scenes of the same combinations, under a progress bar."""
-    return torch.cat([scenes.to_pixels(scenes.draw(part, generator)) for part in bar(asked.split(PART), "scenes")])
-
-
-def bar(parts: Sequence, name: str) -> tqdm:
-    """The parts under a progress bar."""
-    return tqdm(parts, desc=name, bar_format="{desc} |{bar}| {percentage:3.0f}%", leave=False)
+    return torch.cat([scenes.to_pixels(scenes.draw(part, generator)) for part in progress.each(asked.split(PART), "scenes")])
 
 
 def read(path: Path) -> tuple[UInt8[Tensor, "n 48 48 3"], Int[Tensor, "n 3"], int]:

@@ -20,13 +20,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusion_tutorial import metrics, pretrained, recipes
+from diffusion_tutorial import metrics, progress, run
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.data.scenes.drawing import FLOATING
 from diffusion_tutorial.evaluation import common, drawn, tables
 from diffusion_tutorial.evaluation.scenes import TABLES
+from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.recipes import editing as recipe
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects import Subject, retouch
 
 PLACE = scenes.Scene._fields.index("place")
 GOAL = 30.0  # dB
@@ -60,23 +62,25 @@ class Outcome(NamedTuple):
     stayed: Float[Tensor, "n"]
 
 
-def report_model(model: Denoiser, weights: str, n: int, out: Path | None, seed: int, w: float) -> int:
+def report_model(
+    subject: Subject, model: Denoiser, weights: str, n: int, out: Path | None, seed: int, walk: Walk
+) -> int:
     """Edit n scenes for each attribute, without and with masks, print tables and protocol, write `out`."""
     tables.check_n(n)
     print(f"{n} edits of each attribute: {', '.join(EDITS)}", flush=True)
-    rows = measure(model, n, seed, w)
+    rows = measure(subject, model, n, seed, walk.w)
     protocol = {"n": f"{n} for each attribute", "combinations": "held out, but for those that get a new place"}
-    protocol |= {"weights": weights, "seed": seed, "w": w, "steps": recipe.EDIT_STEPS, "strength": recipe.STRENGTH}
+    protocol |= {"weights": weights, "seed": seed, "w": walk.w, "steps": retouch.EDIT_STEPS, "strength": retouch.STRENGTH}
     forms = dict.fromkeys((DONE, ASKED, KEPT), tables.PER_CENT), {STAYED: tables.DECIBELS, ENOUGH: tables.PER_CENT}
-    return tables.report(rows, list(forms), NOTE, protocol, "scene_classifier", out)
+    return tables.report(rows, list(forms), NOTE, protocol, subject.judge, out)
 
 
-def measure(model: Denoiser, n: int, seed: int, w: float) -> list[dict]:
+def measure(subject: Subject, model: Denoiser, n: int, seed: int, w: float) -> list[dict]:
     """A row for each way to edit and each attribute, and all of them together, under a progress bar."""
-    judge, model, found = pretrained.load("scene_classifier"), model.to(recipes.device()), {}
+    judge, model, found = subject.judge.load(), model.to(run.device()), {}
     tasks = [draw_task(which, n, seed + which) for which in range(len(TABLES))]
     ways = (*EDITS, NOTHING, ANEW)
-    for way, task in drawn.bar([(way, task) for way in ways for task in tasks], "editing"):
+    for way, task in progress.each([(way, task) for way in ways for task in tasks], "editing"):
         found[way, task.which] = outcome(judge, task, picture(model, task, way, seed, w))
     rows = []
     for way in ways:
@@ -160,6 +164,7 @@ def picture(model: Denoiser, task: Task, way: str, seed: int, w: float) -> Float
 
 def edited(model: Denoiser, task: Task, way: str, seed: int, w: float) -> Float[Tensor, "n 3 48 48"]:
     """The pictures edited from plain caption to plain caption, as the command `edit` does it, but for the last paste."""
-    prompts = tuple([scenes.plain_caption(row) for row in asked] for asked in (task.source, task.target))
-    mask = {BARE: None, GIVEN: task.hole}[way] if way != FOUND else recipe.find_mask(model, task.x0, prompts, seed)
-    return recipe.edit_scenes(model, task.x0, prompts, mask, w=w, paste=False)
+    conds = [tables.tokens(model, asked) for asked in (task.source, task.target)]
+    source = Streams(seed, range(len(task.x0)))
+    mask = {BARE: None, GIVEN: task.hole}[way] if way != FOUND else retouch.find_mask(model, task.x0, *conds, source)
+    return retouch.change(model, task.x0, *conds, mask, w, paste=False)

@@ -12,13 +12,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from diffusion_tutorial import editing, metrics, pretrained, recipes, samplers
+from diffusion_tutorial import editing, metrics, progress, run, samplers
 from diffusion_tutorial.data import digits
 from diffusion_tutorial.evaluation import common, tables
-from diffusion_tutorial.evaluation.drawn import bar
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.recipes.editing import RESAMPLE, STEPS
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects import Subject
+from diffusion_tutorial.subjects.retouch import METHODS, STEPS
 
+RESAMPLE = METHODS["repaint"]
 SIDES = (8, 12, 16, 20)  # of the square holes, in pixels
 BLACK, REPLACEMENT, LONGER, REPAINT, TRUE = "left black", "replacement", "replacement, longer", "RePaint", "true digit"
 WALKS = {REPLACEMENT: (STEPS, 1), LONGER: (STEPS * RESAMPLE, 1), REPAINT: (STEPS, RESAMPLE)}  # steps, each so often
@@ -31,17 +33,19 @@ NOTE = (
 )
 
 
-def report_model(model: Denoiser, weights: str, n: int, out: Path | None, seed: int) -> int:
+def report_model(
+    subject: Subject, model: Denoiser, weights: str, n: int, out: Path | None, seed: int, walk: Walk
+) -> int:
     """Fill the holes of n digits by each method, print table and protocol, write `out`."""
     images, labels, name = _digits()
     tables.check_n(n, len(images))
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:n]
     print(f"{n} of {name}, {len(SIDES) + 1} holes, {len(WALKS)} ways to fill each", flush=True)
-    rows = measure(model, images[chosen], labels[chosen], seed)
+    rows = measure(subject, model, images[chosen], labels[chosen], seed)
     protocol = {"n": n, "digits": name, "label": "none", "weights": weights, "seed": seed, "sampler": "ddpm"}
     protocol |= {way: f"{steps} steps x {resample}" for way, (steps, resample) in WALKS.items()}
     forms = {READ: tables.PER_CENT, EDGE: tables.PLAIN}
-    return tables.report(rows, [forms], NOTE, protocol, "digit_classifier", out)
+    return tables.report(rows, [forms], NOTE, protocol, subject.judge, out)
 
 
 def _digits() -> tuple[Tensor, Tensor, str]:
@@ -65,14 +69,16 @@ def jump(x: Float[Tensor, "n 1 h w"], hole: Bool[Tensor, "h w"]) -> Float[Tensor
     return torch.cat(edges, -1).mean((1, 2))
 
 
-def measure(model: Denoiser, x0: Float[Tensor, "n 1 28 28"], labels: Int[Tensor, "n"], seed: int) -> list[dict]:
+def measure(
+    subject: Subject, model: Denoiser, x0: Float[Tensor, "n 1 28 28"], labels: Int[Tensor, "n"], seed: int
+) -> list[dict]:
     """A row for each hole and each way to fill it, under a progress bar.
 
     READ is the share that the classifier reads as its label, EDGE the mean over digits of J(filled) - J(true).
     """
-    judge, model, rows = pretrained.load("digit_classifier"), model.to(recipes.device()), []
+    judge, model, rows = subject.judge.load(), model.to(run.device()), []
     every = [(name, hole, way) for name, hole in holes().items() for way in FILLED]
-    for name, hole, way in bar(every, "filling"):
+    for name, hole, way in progress.each(every, "filling"):
         with common.evaluations(model.net) as calls:
             x = fill(model, x0, hole, way, seed)
         about = {"hole": name, "filled by": way, "evaluations": round(sum(calls) / len(x0))}
@@ -87,7 +93,8 @@ def fill(
     """The digits with the hole filled in one of the ways FILLED, rounded as a file would."""
     if way not in WALKS:
         return x0 if way == TRUE else x0.masked_fill(hole, -1)
-    (steps, resample), generator = WALKS[way], torch.Generator().manual_seed(seed)
-    walk = dict(times=samplers.times(steps), alpha_bar=model.alpha_bar, resample=resample, generator=generator)
-    filled = [editing.inpaint(model, part, hole, **walk) for part in x0.to(model.alpha_bar.device).split(PART)]
+    steps, resample = WALKS[way]
+    walk = dict(times=samplers.times(steps), alpha_bar=model.alpha_bar, resample=resample)
+    parts = zip(x0.to(model.device).split(PART), tables.streams(seed, len(x0), PART))
+    filled = [editing.inpaint(model, part, hole, **walk, generator=source) for part, source in parts]
     return digits.to_signed(digits.to_pixels(torch.cat(filled).cpu()))

@@ -12,10 +12,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusion_tutorial import editing, metrics, pretrained, recipes, samplers
+from diffusion_tutorial import editing, metrics, progress, run, samplers
 from diffusion_tutorial.evaluation import drawn, tables
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects import Subject
 
 STEPS, REFINE = (10, 20, 50, 100, 200), (0, 1, 2)
 ERROR = "PSNR, dB"
@@ -25,20 +27,22 @@ NOTE = (
 )
 
 
-def report_model(model: Denoiser, weights: str, n: int, out: Path | None, seed: int, w: float) -> int:
+def report_model(
+    subject: Subject, model: Denoiser, weights: str, n: int, out: Path | None, seed: int, walk: Walk
+) -> int:
     """Send n scenes to static and back in every way, print table and protocol, write `out`."""
     tables.check_n(n)
     print(f"{n} scenes to static and back: {len(STEPS)} numbers of steps, refined {REFINE[0]} to {REFINE[-1]} times")
-    rows = measure(model, drawn.held_out(n), seed, w)
+    rows = measure(subject, model, drawn.held_out(n), seed, walk.w)
     protocol = {"n": n, "combinations": "held out", "weights": weights, "seed": seed, "sampler": "ddim"}
-    protocol |= {"w_up": 1.0, "w_back": sorted({1.0, w})}
+    protocol |= {"w_up": 1.0, "w_back": sorted({1.0, walk.w})}
     forms = {ERROR: tables.DECIBELS, tables.READ: tables.PER_CENT}
-    return tables.report(rows, [forms], NOTE, protocol, "scene_classifier", out)
+    return tables.report(rows, [forms], NOTE, protocol, subject.judge, out)
 
 
-def measure(model: Denoiser, asked: Int[Tensor, "n 3"], seed: int, w: float) -> list[dict]:
+def measure(subject: Subject, model: Denoiser, asked: Int[Tensor, "n 3"], seed: int, w: float) -> list[dict]:
     """A row for another drawing, for each guidance, refinement and number of steps, and for the pictures themselves."""
-    judge, model = pretrained.load("scene_classifier"), model.to(recipes.device())
+    judge, model = subject.judge.load(), model.to(run.device())
     x0 = tables.drawn(asked, seed)
 
     def row(back: float | str, refine: int | str, steps: int | str, x: Tensor) -> dict:
@@ -47,7 +51,7 @@ def measure(model: Denoiser, asked: Int[Tensor, "n 3"], seed: int, w: float) -> 
         return {**about, ERROR: error, tables.READ: tables.read_back(judge, x, asked)}
 
     scales, found = sorted({1.0, w}), {}
-    for refine, steps in drawn.bar([(refine, steps) for refine in REFINE for steps in STEPS], "inverting"):
+    for refine, steps in progress.each([(refine, steps) for refine in REFINE for steps in STEPS], "inverting"):
         for back, x in zip(scales, there_and_back(model, x0, asked, steps, refine, scales)):
             found[back, refine, steps] = x
     rows = [row(*key, found[key]) for key in sorted(found)]

@@ -8,6 +8,7 @@ ceiling. The 95 % intervals answer for the choice of the n pictures, not for the
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,13 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
-from diffusion_tutorial import metrics, pretrained, recipes
+from diffusion_tutorial import metrics, progress
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.evaluation import common, drawn
 from diffusion_tutorial.evaluation.common import Measured
 from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects import Subject
 
 PLAIN, REWORDED, PICTURES, DRAWN = "plain", "reworded", "pictures", "drawn scenes"  # columns; "pictures": of a file
 ALL = "all three"
@@ -37,10 +40,12 @@ class Reading(NamedTuple):
     instead: Counter  # how often (what was asked, what was read instead)
 
 
-def report_model(model: Denoiser, weights: str, n: int, out: Path | None, seed: int, **walk) -> int:
-    """Draw n pictures in plain words and n reworded, measure, print and write; `walk` goes to recipes.draw_scenes."""
+def report_model(
+    subject: Subject, model: Denoiser, weights: str, n: int, out: Path | None, seed: int, walk: Walk
+) -> int:
+    """Draw n pictures in plain words and n reworded, measure, print and write."""
     _check_n(n)
-    judge, asked = pretrained.load("scene_classifier"), drawn.held_out(n)
+    asked = drawn.held_out(n)
     generator = torch.Generator().manual_seed(APART + seed)
     print(f"{n} pictures of held-out combinations in plain words, {n} reworded, {n} drawn scenes", flush=True)
     ceiling = drawn.draw(asked, generator)
@@ -49,12 +54,12 @@ def report_model(model: Denoiser, weights: str, n: int, out: Path | None, seed: 
     sets = {}
     with common.evaluations(model.net) as calls:
         for name, prompts, static in ((PLAIN, plain, seed), (REWORDED, reworded, other)):
-            sets[name] = scenes.to_pixels(recipes.draw_scenes(model, prompts, seed=static, **walk))
-    made = {"weights": weights, "seed": seed, **walk, "network_evaluations_per_sample": round(sum(calls) / (2 * n), 3)}
-    return _report(judge, {**sets, DRAWN: ceiling}, asked, made, out)
+            sets[name] = scenes.to_pixels(subject.draw(model, prompts, static, walk))
+    made = {"weights": weights, "seed": seed, **asdict(walk), "network_evaluations_per_sample": round(sum(calls) / (2 * n), 3)}
+    return _report(subject, {**sets, DRAWN: ceiling}, asked, made, out)
 
 
-def report_file(path: Path, n: int | None, out: Path | None) -> int:
+def report_file(subject: Subject, path: Path, n: int | None, out: Path | None) -> int:
     """Measure n pictures of a file (None: all that tell of a full scene), print and write."""
     pixels, asked, left_out = drawn.read(path)
     n = len(pixels) if n is None else n
@@ -68,7 +73,7 @@ def report_file(path: Path, n: int | None, out: Path | None) -> int:
     chosen = torch.randperm(len(pixels), generator=generator)[:n]
     sets = {PICTURES: pixels[chosen], DRAWN: drawn.draw(asked[chosen], generator)}
     made = {"pictures": str(path), "pictures_in_file": left_out + len(pixels), "left_out": left_out, "seed": 0}
-    return _report(pretrained.load("scene_classifier"), sets, asked[chosen], made, out)
+    return _report(subject, sets, asked[chosen], made, out)
 
 
 def _check_n(n: int, most: float = math.inf) -> None:
@@ -77,13 +82,14 @@ def _check_n(n: int, most: float = math.inf) -> None:
         raise ValueError(f"--n: expected {wanted}, got {n}")
 
 
-def _report(judge: nn.Module, sets: dict[str, Tensor], asked: Tensor, made: dict, out: Path | None) -> int:
+def _report(subject: Subject, sets: dict[str, Tensor], asked: Tensor, made: dict, out: Path | None) -> int:
+    judge = subject.judge.load()
     found = {name: measure(judge, pixels, asked) for name, pixels in sets.items()}
     shares = {name: share(reading.right) for name, reading in found.items()}
     lost = difference(shares[PLAIN][ALL], shares[REWORDED][ALL]) if REWORDED in shares else None
     rows = by_combination(asked, found)
     protocol = {"n": len(asked), **_cover(asked, rows), **made}
-    protocol["judge"] = pretrained.card("scene_classifier")["quality"]
+    protocol["judge"] = subject.judge.card()["quality"]
     print(f"\n{table(shares)}\n\n{NOTE}")
     if lost:
         points = "{:.1f} points (95 % interval {:.1f} .. {:.1f})".format(*(100 * x for x in lost))
@@ -98,7 +104,7 @@ def _report(judge: nn.Module, sets: dict[str, Tensor], asked: Tensor, made: dict
 def measure(judge: nn.Module, pixels: UInt8[Tensor, "n 48 48 3"], asked: Int[Tensor, "n 3"]) -> Reading:
     """What the judge reads right, and what it reads instead, under a progress bar."""
     right, instead = [], Counter()
-    for part, wanted in drawn.bar([*zip(pixels.split(drawn.PART), asked.split(drawn.PART))], "reading"):
+    for part, wanted in progress.each([*zip(pixels.split(drawn.PART), asked.split(drawn.PART))], "reading"):
         images = part.permute(0, 3, 1, 2) / 127.5 - 1
         hits = metrics.scene_read(judge, images, wanted)
         right.append(hits)

@@ -13,12 +13,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusion_tutorial import editing, pretrained, recipes
+from diffusion_tutorial import editing, progress, run
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.evaluation import common, drawn, tables
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.recipes.editing import STEPS
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects import Subject
+from diffusion_tutorial.subjects.retouch import STEPS
 
 BLOCKS = 12  # a side
 STRENGTHS = tuple(k / 10 for k in range(1, 10))
@@ -30,23 +32,25 @@ NOTE = (
 )
 
 
-def report_model(model: Denoiser, weights: str, n: int, out: Path | None, seed: int, w: float) -> int:
+def report_model(
+    subject: Subject, model: Denoiser, weights: str, n: int, out: Path | None, seed: int, walk: Walk
+) -> int:
     """Redraw n rough drawings at each strength, print table and protocol, write `out`."""
     tables.check_n(n)
     print(f"{n} drawings of {BLOCKS} x {BLOCKS} blocks, {len(STRENGTHS)} strengths", flush=True)
-    rows = measure(model, drawn.held_out(n), seed, w)
+    rows = measure(subject, model, drawn.held_out(n), seed, walk.w)
     protocol = {"n": n, "combinations": "held out", "blocks": f"{BLOCKS} x {BLOCKS}", "weights": weights, "seed": seed}
-    protocol |= {"w": w, "sampler": "ddpm", "steps": f"strength x {STEPS}"}
+    protocol |= {"w": walk.w, "sampler": "ddpm", "steps": f"strength x {STEPS}"}
     forms = {DISTANCE: tables.PLAIN, tables.READ: tables.PER_CENT}
-    return tables.report(rows, [forms], NOTE, protocol, "scene_classifier", out)
+    return tables.report(rows, [forms], NOTE, protocol, subject.judge, out)
 
 
-def measure(model: Denoiser, asked: Int[Tensor, "n 3"], seed: int, w: float) -> list[dict]:
+def measure(subject: Subject, model: Denoiser, asked: Int[Tensor, "n 3"], seed: int, w: float) -> list[dict]:
     """A row for the drawings, for each strength and for the real scenes, under a progress bar."""
-    judge, model = pretrained.load("scene_classifier"), model.to(recipes.device())
+    judge, model = subject.judge.load(), model.to(run.device())
     real = tables.drawn(asked, seed)
     drawing, rows = blocks(real), []
-    for strength in drawn.bar([DRAWING, *STRENGTHS, REAL], "redrawing"):
+    for strength in progress.each([DRAWING, *STRENGTHS, REAL], "redrawing"):
         given = {DRAWING: drawing, REAL: real}
         with common.evaluations(model.net) as calls:
             x = given[strength] if strength in given else redraw(model, drawing, asked, strength, seed, w)
@@ -66,7 +70,8 @@ def redraw(
     model: Denoiser, x0: Float[Tensor, "n 3 48 48"], asked: Int[Tensor, "n 3"], strength: float, seed: int, w: float
 ) -> Float[Tensor, "n 3 48 48"]:
     """SDEdit of each picture, with the plain caption as prompt."""
-    cond, generator = tables.tokens(model, asked), torch.Generator().manual_seed(seed)
-    parts = zip(x0.to(cond.device).split(tables.PART), cond.split(tables.PART))
-    walk = dict(strength=strength, alpha_bar=model.alpha_bar, steps=STEPS, generator=generator)
-    return torch.cat([editing.sdedit(guide(model, w), part, cond=words, **walk) for part, words in parts]).cpu()
+    cond, guided = tables.tokens(model, asked), guide(model, w)
+    parts = zip(x0.to(model.device).split(tables.PART), cond.split(tables.PART), tables.streams(seed, len(x0)))
+    walk = dict(strength=strength, alpha_bar=model.alpha_bar, steps=STEPS)
+    redrawn = [editing.sdedit(guided, part, cond=words, **walk, generator=source) for part, words, source in parts]
+    return torch.cat(redrawn).cpu()

@@ -5,17 +5,20 @@ are also those that are written, in --json, where an infinite number of dB (no d
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusion_tutorial import metrics, pretrained
+from diffusion_tutorial import metrics
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.evaluation import common
 from diffusion_tutorial.evaluation.common import Measured
+from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.subjects.base import Judge
 
 LEAST = metrics.GROUPS  # pictures: one for each of the jackknife's groups
 PART = 64  # pictures that a model draws at a time
@@ -36,9 +39,14 @@ def drawn(asked: Int[Tensor, "n 3"], seed: int) -> Float[Tensor, "n 3 48 48"]:
     return scenes.draw(asked, torch.Generator().manual_seed(seed))
 
 
+def streams(seed: int, n: int, part: int = PART) -> Iterator[Streams]:
+    """The random numbers of n pictures that are drawn `part` at a time: those of picture i belong to (seed, i)."""
+    return (Streams(seed, range(i, min(i + part, n))) for i in range(0, n, part))
+
+
 def tokens(model: Denoiser, asked: Int[Tensor, "n 3"]) -> Int[Tensor, "n words"]:
     """The plain captions of scenes, as the model reads them."""
-    return model.net.tokenizer([scenes.plain_caption(row) for row in asked]).to(model.alpha_bar.device)
+    return model.net.tokenizer([scenes.plain_caption(row) for row in asked]).to(model.device)
 
 
 def read_back(judge: torch.nn.Module, images: Float[Tensor, "n 3 48 48"], asked: Int[Tensor, "n 3"]) -> Measured:
@@ -74,9 +82,9 @@ def _cell(x: Measured, scale: float, decimals: int) -> str:
     return f"{value} ({low} .. {high})"
 
 
-def report(rows: list[dict], tables: list[dict], note: str, protocol: dict, judge: str, out: Path | None) -> int:
+def report(rows: list[dict], tables: list[dict], note: str, protocol: dict, judge: Judge, out: Path | None) -> int:
     """Print a table for each set of forms, the note and the protocol with the judge's accuracy; write `out`."""
-    protocol = protocol | {"judge": pretrained.card(judge)["quality"]}
+    protocol = protocol | {"judge": judge.card()["quality"]}
     for forms in tables:
         print(f"\n{table(rows, forms)}")
     print(f"\n{note}\n{common.tell(protocol)}")

@@ -1,27 +1,28 @@
-"""`diffusion-tutorial evaluate digits`: how good is a set of digits, and how good are real ones?
+"""`diffusion-tutorial evaluate digits`, and of any subject with labels: how good is a set of pictures, how good are real ones?
 
-Each number has a 95 % interval, and the same number for as many other real digits beside it: the floor. The intervals
-answer for the choice of the n digits, not for the training, and hold the reference fixed, which both columns share:
+Each number has a 95 % interval, and the same number for as many other real pictures beside it: the floor. The intervals
+answer for the choice of the n pictures, not for the training, and hold the reference fixed, which both columns share:
 counted shares have Wilson's; the Frechet distance and recall the jackknife's, at this n; the median distance that of
 ranks. Over real digits the jackknife of the Frechet distance agreed with the spread of 50 separate samples of 1000. For
 recall it is rather wide, and too narrow where whole kinds of digit are missing: one odd picture decides much then.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
-from diffusion_tutorial import metrics, pretrained, recipes
-from diffusion_tutorial.data import digits
+from diffusion_tutorial import metrics, progress
 from diffusion_tutorial.evaluation import common
 from diffusion_tutorial.evaluation.common import Measured
 from diffusion_tutorial.evaluation.real import LEAST, POOL, Reference, read, reference
 from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects import Subject
 
 NEAR = 0.01  # a sample counts as near if only this share of other real digits is as near to a training digit
 
@@ -32,21 +33,21 @@ NOTE = "Intervals: for other draws of n pictures. The Frechet distance is over o
 
 
 def report_model(
-    model: Denoiser, weights: str, n: int, against: str | None, out: Path | None, seed: int, **walk
+    subject: Subject, model: Denoiser, weights: str, n: int, out: Path | None, seed: int, walk: Walk, against: str | None
 ) -> int:
-    """Draw n digits, measure them, print table and protocol, write `out`; `walk` goes to recipes.draw_digits."""
-    real = reference(against)
+    """Draw n pictures, measure them, print table and protocol, write `out`."""
+    real = reference(subject, against)
     _check_n(n, len(real.others), real)
-    images, labels, evaluations = draw(model, n, real, seed, **walk)
-    made = {"weights": weights, "seed": seed, **walk, "network_evaluations_per_sample": round(evaluations, 3)}
-    made["labels"] = "balanced" if real.labels is None else "those of the real digits beside"
-    return _report(images, labels, real, made, out)
+    images, labels, evaluations = draw(subject, model, n, real, seed, walk)
+    made = {"weights": weights, "seed": seed, **asdict(walk), "network_evaluations_per_sample": round(evaluations, 3)}
+    made["labels"] = "balanced" if real.labels is None else "those of the real pictures beside"
+    return _report(subject, images, labels, real, made, out)
 
 
-def report_file(path: Path, n: int | None, against: str | None, out: Path | None) -> int:
+def report_file(subject: Subject, path: Path, n: int | None, out: Path | None, against: str | None) -> int:
     """Measure n pictures of a file (None: as many as fit), print table and protocol, write `out`."""
-    images, labels = read(path)
-    real = reference(against)
+    images, labels = read(subject, path)
+    real = reference(subject, against)
     most = min(len(images), len(real.others))
     n = most if n is None else n
     _check_n(n, most, real)
@@ -56,22 +57,23 @@ def report_file(path: Path, n: int | None, against: str | None, out: Path | None
         )
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:n]
     made = {"pictures": str(path), "pictures_in_file": len(images), "seed": 0}
-    return _report(images[chosen], None if labels is None else labels[chosen], real, made, out)
+    return _report(subject, images[chosen], None if labels is None else labels[chosen], real, made, out)
 
 
 def _check_n(n: int, most: int, real: Reference) -> None:
     if not LEAST <= n <= most:
-        fuller = f"; against the full MNIST there may be {POOL}" if most == len(real.others) < POOL else ""
+        fuller = f"; against the full set there may be {POOL}" if most == len(real.others) < POOL else ""
         beside = f"{len(real.others)} real ones for the floor"
         raise ValueError(f"--n: expected {LEAST} to {most} pictures, with {beside}, got {n}{fuller}")
 
 
-def _report(images: Tensor, labels: Tensor | None, real: Reference, made: dict, out: Path | None) -> int:
-    judge = pretrained.card("digit_classifier")["quality"]
+def _report(
+    subject: Subject, images: Tensor, labels: Tensor | None, real: Reference, made: dict, out: Path | None
+) -> int:
     protocol = {"n": len(images), **made, "reference": real.name, "reference_features": min(POOL, len(real.images))}
-    protocol |= {"floor": f"{len(images)} of {len(real.others)} others", "judge": judge}
+    protocol |= {"floor": f"{len(images)} of {len(real.others)} others", "judge": subject.judge.card()["quality"]}
     print(f"{len(images)} pictures, and as many other real ones, against {real.name}", flush=True)
-    found = measure(images, labels, real)
+    found = measure(subject, images, labels, real)
     print(f"\n{table(found)}\n\n{NOTE}")
     print(common.tell(protocol))
     if out:
@@ -80,40 +82,37 @@ def _report(images: Tensor, labels: Tensor | None, real: Reference, made: dict, 
 
 
 def draw(
-    model: Denoiser, n: int, against: Reference, seed: int, **walk
-) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, "n"], float]:
-    """n digits with the labels of the floor's, rounded as a file would, and the network's evaluations for each."""
-    labels = torch.arange(n) % 10 if against.labels is None else against.labels[:n]
+    subject: Subject, model: Denoiser, n: int, against: Reference, seed: int, walk: Walk
+) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, "n"], float]:
+    """n pictures with the labels of the floor's, rounded as a file would, and the network's evaluations for each."""
+    labels = torch.arange(n) % len(subject.condition.names) if against.labels is None else against.labels[:n]
     with common.evaluations(model.net) as calls:
-        drawn = recipes.draw_digits(model, labels.tolist(), seed=seed, **walk)
-    return digits.to_signed(digits.to_pixels(drawn)), labels, sum(calls) / n
+        drawn = subject.draw(model, labels.tolist(), seed, walk)
+    return subject.from_pixels(subject.to_pixels(drawn)), labels, sum(calls) / n
 
 
 def measure(
-    images: Float[Tensor, "n 1 28 28"], labels: Int[Tensor, "n"] | None, against: Reference
+    subject: Subject, images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"] | None, against: Reference
 ) -> dict[str, tuple[Measured, Measured | None]]:
     """Each metric of the images, and the floor: the same for the first n others of the reference, under a progress bar.
 
     The accuracy is left out where no picture has a label; its floor is None where the reference has none.
     """
-    judge = pretrained.load("digit_classifier")
+    judge = subject.judge.load()
     floor, floor_labels = against.others[: len(images)], against.labels
     sides = [(images, labels), (floor, None if floor_labels is None else floor_labels[: len(images)])]
-    with tqdm(total=5, desc="measuring", bar_format="{desc} |{bar}| {n}/{total} {postfix}", leave=False) as show:
-        show.set_postfix_str("the reference")
+    with progress.bar("measuring") as show:
+        show.at(0, "the reference")
         real = metrics.embed(judge.features, against.images[:POOL])
         radii = metrics.radius(real)
-        show.update()
         near = []
-        for side, _ in sides:
-            show.set_postfix_str("nearest neighbours")
+        for i, (side, _) in enumerate(sides, start=1):
+            show.at(i / 5, "nearest neighbours")
             near.append(metrics.nearest(side, against.images)[0][:, 0])
-            show.update()
         found = []
-        for (side, asked), distance in zip(sides, near):
-            show.set_postfix_str("intervals")
+        for i, ((side, asked), distance) in enumerate(zip(sides, near), start=3):
+            show.at(i / 5, "intervals")
             found.append(dict(_side(judge, side, asked, real, radii, distance, near[1].quantile(NEAR))))
-            show.update()
     return {name: (value, found[1].get(name)) for name, value in found[0].items()}
 
 

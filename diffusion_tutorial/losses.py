@@ -1,0 +1,147 @@
+"""What is minimised: the error of the guessed noise for denoisers, of the read labels for judges. Derived in lesson 05.
+
+A loss says what a step of training is shown, `batch(model, n, generator)`, all of its random numbers from one generator on
+the CPU, and what is wrong with the model's answer, `loss(model, *batch)`, a number a picture; `Training` follows the slope
+of their mean. Two players in one model fit as well: their terms are added, each built so that its slope reaches its own
+player only.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffusion_tutorial.forward import q_sample
+from diffusion_tutorial.predictions import Denoiser, v_from
+
+Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
+
+
+class Loss(Protocol):
+    """What `Training` minimises."""
+
+    def batch(self, model: nn.Module, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Everything random about a step that shows n pictures, on the CPU."""
+
+    def __call__(self, model: nn.Module, *batch: Tensor) -> Float[Tensor, "batch"]:
+        """How wrong the model is about each picture of the batch.
+
+        By now its floats are where the model is; whole numbers, times and labels, are still on the CPU, where they can be
+        looked at without waiting for a device.
+        """
+
+
+class Denoising:
+    """`training_loss` over random pictures, times, noises and conditions: what a denoiser learns from.
+
+    draw(n, generator) gives n pictures in [-1, 1], (n, c, h, w), and what the network is told of them: `shuffled` draws
+    from a fixed set, data.scenes makes them on the fly. Times are drawn by `draw_times`, with `t_bias`. A share
+    `label_drop` of the conditions is replaced by the null one, so that the network also learns to draw without.
+    """
+
+    def __init__(self, draw: Draw, t_bias: float = 2.0, label_drop: float = 0.1):
+        if not 0 <= label_drop <= 1 or not t_bias > 0:
+            raise ValueError(f"expected label_drop in [0, 1] and t_bias > 0, got {label_drop=}, {t_bias=}")
+        self.draw, self.t_bias, self.label_drop = draw, t_bias, label_drop
+
+    def batch(self, model: Denoiser, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x0, t, eps and cond."""
+        x0, cond = self.draw(n, generator)
+        u = torch.rand(n, generator=generator, dtype=torch.float64)
+        t = draw_times(u, len(model.alpha_bar) - 1, self.t_bias)
+        eps = torch.randn(x0.shape, generator=generator)
+        cond = drop_labels(cond, torch.rand(n, generator=generator), self.label_drop, model.null_like(cond))
+        return x0, t, eps, cond
+
+    def __call__(self, model: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Tensor) -> Float[Tensor, "batch"]:
+        return training_loss(model, x0, t, eps, cond)
+
+
+class Classification:
+    """Cross-entropy of what a judge reads: one label a picture, or one of each of several lists, whose terms are added.
+
+    draw(n, generator) gives n pictures and their labels, (n,), or (n, lists) for a judge with several answers.
+    """
+
+    def __init__(self, draw: Draw, label_smoothing: float = 0.0):
+        self.draw, self.label_smoothing = draw, label_smoothing
+
+    def batch(self, model: nn.Module, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Pictures and labels."""
+        return self.draw(n, generator)
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Float[Tensor, "batch"]:
+        answers: Sequence[Tensor] | Tensor = model(images)
+        answers = (answers,) if isinstance(answers, Tensor) else answers
+        wanted = labels.to(images.device).unsqueeze(1).flatten(1).unbind(1)
+        terms = [
+            F.cross_entropy(logits.float(), y, label_smoothing=self.label_smoothing, reduction="none")
+            for logits, y in zip(answers, wanted)
+        ]
+        return torch.stack(terms).sum(0)
+
+
+def simple_loss(
+    denoiser: Callable[..., Tensor],
+    x0: Float[Tensor, "batch ..."],
+    t: Int[Tensor, "batch"],
+    eps: Float[Tensor, "batch ..."],
+    alpha_bar: Float[Tensor, "times"],
+    cond: Tensor | None = None,
+) -> Float[Tensor, "batch"]:
+    """mean over pixels of (eps - eps_hat(x_t, t))^2, one number a picture: L_simple (Ho et al. 2020, eq. 14)."""
+    x_t = q_sample(x0, t, eps, alpha_bar)
+    return (eps - denoiser(x_t, t, cond)).square().flatten(1).mean(1)
+
+
+def training_loss(
+    denoiser: Denoiser,
+    x0: Float[Tensor, "batch ..."],
+    t: Int[Tensor, "batch"],
+    eps: Float[Tensor, "batch ..."],
+    cond: Tensor | None = None,
+) -> Float[Tensor, "batch"]:
+    """What is minimised, one number a picture: the squared error of the network's own answer.
+
+    For output "eps" that is `simple_loss`. For output "v" it is simple_loss / alpha_bar_t (Salimans & Ho 2022), the same
+    error with the noisy end of the chain given its due weight.
+    """
+    x_t = q_sample(x0, t, eps, denoiser.alpha_bar)
+    target = eps if denoiser.output == "eps" else v_from(x0, eps, t, denoiser.alpha_bar)
+    return (target - denoiser.answer(x_t, t, cond)).square().flatten(1).mean(1)
+
+
+def shuffled(images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"]) -> Draw:
+    """Training data from a fixed set: draw(m, generator) gives m of these pictures, any of them, and their labels."""
+    if images.ndim != 4 or labels.shape != images.shape[:1] or not len(images):
+        shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"expected pictures (n, c, h, w) and a label for each, got shapes {shapes}")
+    if not torch.isfinite(images).all() or images.abs().max() > 1 or images.min() >= 0:
+        raise ValueError(f"expected pictures in [-1, 1], got {images.min():.3g} to {images.max():.3g}")
+    if labels.is_floating_point():
+        raise ValueError(f"expected a whole number for each label, got {labels.dtype}")
+
+    def draw(m: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        pick = torch.randint(len(images), (m,), generator=generator)
+        return images[pick], labels[pick]
+
+    return draw
+
+
+def drop_labels(
+    cond: Int[Tensor, "batch *one"], u: Float[Tensor, "batch"], share: float, null: Int[Tensor, "..."] | int
+) -> Int[Tensor, "batch *one"]:
+    """The null condition where a picture's own number u, even in [0, 1), is below the share (Ho & Salimans 2022, alg. 1)."""
+    return torch.where((u < share).view(-1, *[1] * (cond.ndim - 1)), null, cond)
+
+
+def draw_times(u: Float[Tensor, "batch"], T: int, bias: float = 1.0) -> Int[Tensor, "batch"]:
+    """t = 1 + floor(T u^(1/bias)), whole times in 1..T from numbers u, even in [0, 1).
+
+    bias = 1 gives every t equally often (Ho et al. 2020, algorithm 1). bias = 2 gives t in proportion to t: three
+    quarters of the times lie above T/2, where the shape of a digit is decided, and digits are readable sooner.
+    """
+    return 1 + (T * u ** (1 / bias)).floor().long().clamp(max=T - 1)

