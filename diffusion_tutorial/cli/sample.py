@@ -73,5 +73,5 @@ def write(path: Path, subject: Subject, drawn: Tensor, asked: Asked) -> None:
     columns = min(asked.block, subject.columns)
     blocks = pixels.reshape(-1, asked.block, *pixels.shape[1:])
     blank = [(0, 0), (0, -asked.block % columns), *[(0, 0)] * (pixels.ndim - 1)]
-    blocks = np.pad(blocks, blank, constant_values=pictures.GREY)
+    blocks = np.pad(blocks, blank, constant_values=64)
     pictures.write_page(path, blocks.reshape(-1, *pixels.shape[1:]), columns, subject.scale)
