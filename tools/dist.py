@@ -1,10 +1,14 @@
 """Build the source distribution and, from what it holds, the wheel. `make dist` does so when their test has passed.
 
-    python tools/dist.py [FOLDER]      writes both to FOLDER, dist/ if none is given
+    python tools/dist.py                   writes both to dist/
+    python tools/dist.py --tag v1.2.3      first makes sure that this is the tag of what is built
 
 Needs no network: both are built by the setuptools of this environment, in a copy, so that nothing is left in the tree.
 """
 
+import argparse
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -47,6 +51,33 @@ def ask(tree: Path, what: str, out: Path) -> str:
     return result.stdout.split()[-1]
 
 
-if __name__ == "__main__":
-    for path in build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist"):
+def check(tag: str, version: str, changes: str) -> None:
+    """A ValueError unless the tag is v and the version, and the changelog's newest section is that version's."""
+    if tag != f"v{version}":
+        raise ValueError(f"expected the tag v{version}, that of diffusion_tutorial.__version__, got {tag}")
+    newest = re.search(r"^## (.+)$", changes, re.M)
+    if newest is None or newest[1] != version:
+        raise ValueError(
+            f"expected CHANGELOG.md to begin with ## {version}, got {newest[0] if newest else 'no section'}"
+        )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--tag", help="refuse to build unless this is v and the version, and the changelog has it on top"
+    )
+    options = parser.parse_args()
+    if options.tag:
+        version = runpy.run_path(str(ROOT / "diffusion_tutorial" / "__init__.py"))["__version__"]
+        try:
+            check(options.tag, version, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+        except ValueError as problem:
+            sys.exit(str(problem))
+    for path in build(ROOT / "dist"):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
