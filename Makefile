@@ -7,7 +7,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-saniti
 
 export PYTHON TORCH TORCH_INDEX PINS
 
-.PHONY: help lab test lint unit lessons notebooks badges lock venv clean
+.PHONY: help lab test lint unit lessons notebooks badges lock dist venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make notebooks  run the notebooks again and save them with their outputs; some only: ONLY=\"03 05\""
 	@echo "make badges     write what is generated, in the notebooks and in the README, and run nothing"
 	@echo "make lock       resolve the dependencies again; newest versions: UPGRADE=1"
+	@echo "make dist       build the source distribution and the wheel into dist/, if what they hold is as it should be"
 	@echo "make clean      delete .venv and the caches"
 	@echo
 	@echo "TORCH=cpu       with the first 'make lab' or 'make test': torch's small CPU build instead of the CUDA build"
@@ -39,6 +40,7 @@ test: lint unit lessons
 lint: venv
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	$(PY) -m mypy
 
 unit: venv
 	$(PY) -m pytest tests
@@ -57,6 +59,10 @@ lock: venv
 	@$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv
 	$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)
 
+dist: venv
+	$(PY) -m pytest tests/test_dist.py
+	$(PY) tools/dist.py
+
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
 	find diffusion_tutorial tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -135,12 +135,18 @@ def frechet(x: Float[Tensor, "n d"], reference: Float[Tensor, "m d"]) -> float:
         raise ValueError(f"expected at least two vectors of one length on each side, got {came}; `embed` makes them")
     if not (x.isfinite().all() and reference.isfinite().all()):
         raise ValueError("expected finite numbers, but the vectors hold NaN or infinity")
-    as_they_are = nn.Identity()
-    as_they_are.num_features = x.shape[1]
-    distance = FrechetInceptionDistance(feature=as_they_are)
+    distance = FrechetInceptionDistance(feature=_AsTheyAre(x.shape[1]))
     distance.update(reference.cpu().double(), real=True)
     distance.update(x.cpu().double(), real=False)
     return max(0.0, distance.compute().item())
+
+
+class _AsTheyAre(nn.Identity):
+    """In the place of a network that makes features, for vectors that are features already."""
+
+    def __init__(self, num_features: int):
+        super().__init__()
+        self.num_features = num_features
 
 
 def radius(x: Float[Tensor, "n d"], k: int = 3, batch: int = 500) -> Float[Tensor, "n"]:

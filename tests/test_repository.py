@@ -13,6 +13,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from diffusion_tutorial import __version__
+from diffusion_tutorial.pretrained import SHIPPED, card
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import notebooks as tool  # noqa: E402
@@ -97,9 +100,17 @@ class TestVersions:
                 assert pin.version.replace("*", "0") in need.specifier
 
     def test_the_package_says_its_own_version_once(self):
-        assert f'__version__ = "{PROJECT["project"]["version"]}"' in (PACKAGE / "__init__.py").read_text()
-        assert f"version: {PROJECT['project']['version']}\n" in (ROOT / "CITATION.cff").read_text()
-        assert f"## {PROJECT['project']['version']}" in (ROOT / "CHANGELOG.md").read_text()
+        assert PROJECT["project"]["dynamic"] == ["version"]
+        assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "diffusion_tutorial.__version__"}
+        assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+        sections = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+        assert __version__ in sections and sections.index(__version__) == sections.count("Unreleased")
+
+    def test_the_project_has_one_address(self):
+        home = f"https://github.com/{tool.HOME['repository']}"
+        assert PROJECT["project"]["urls"]["Source"] == home
+        assert PROJECT["project"]["urls"]["Changes"] == f"{home}/blob/{tool.HOME['branch']}/CHANGELOG.md"
+        assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"] == home
 
 
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -133,6 +144,68 @@ class TestLinks:
     def test_every_link_within_the_repository_leads_somewhere(self, path):
         for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (ROOT / link).exists(), link
+
+    def test_the_readme_shows_its_pictures_on_other_pages_as_well(self):
+        readme = (ROOT / "README.md").read_text()
+        assert tool.whole_addresses(readme) == readme, "run `make badges`"
+        shown = [link for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme) if "/docs/" in link]
+        assert shown and all(link.startswith("https://") for link in shown)
+        for link in shown:
+            assert (ROOT / "docs" / link.partition("/docs/")[2]).is_file(), link
+
+    @pytest.mark.parametrize("before", ["docs/a.png", "https://raw.githubusercontent.com/an/other/branch/docs/a.png"])
+    def test_a_picture_gets_the_address_of_this_repository(self, before):
+        whole = f"https://raw.githubusercontent.com/{tool.HOME['repository']}/{tool.HOME['branch']}/docs/a.png"
+        assert tool.whole_addresses(f"![A](x.png) ![B]({before})") == f"![A](x.png) ![B]({whole})"
+
+
+NOTICE = (ROOT / "NOTICE").read_text()
+# each licence of NOTICE, by its SPDX identifier, with what stands below it
+PARTS = dict(re.findall(r"^([A-Z]+[\w.-]*)\n((?: {4}.*\n)+)", NOTICE, re.M))
+
+
+def spdx(text: str) -> set[str]:
+    """The Creative Commons licences that a text names in words, "CC BY-SA 4.0", as SPDX identifiers."""
+    return {f"CC-{name}-{number}" for name, number in re.findall(r"\bCC (BY(?:-SA)?) (\d\.\d)", text)}
+
+
+class TestLicences:
+    def test_the_expression_names_those_of_the_notice(self):
+        assert PARTS and PROJECT["project"]["license"].split(" AND ") == list(PARTS)
+
+    @pytest.mark.parametrize("licence", PARTS)
+    def test_each_has_its_text_and_its_address(self, licence):
+        text = ROOT / ("LICENSE" if licence == "MIT" else f"LICENSES/{licence}.txt")
+        kind = (
+            "MIT License"
+            if licence == "MIT"
+            else "ShareAlike"
+            if "-SA-" in licence
+            else "Attribution 4.0 International"
+        )
+        assert kind in text.read_text() and PARTS[licence].lstrip().startswith("https://")
+
+    def test_no_text_of_a_licence_lies_about(self):
+        assert {path.stem for path in (ROOT / "LICENSES").iterdir()} | {"MIT"} == set(PARTS)
+
+    @pytest.mark.parametrize("name", SHIPPED)
+    def test_a_card_and_the_notice_agree(self, name):
+        (licence,) = spdx(card(name)["licence"])
+        file = f"diffusion_tutorial/pretrained/{name}.safetensors"
+        assert [part for part, says in PARTS.items() if file in says] == [licence]
+
+    def test_every_weight_and_picture_has_its_licence(self):
+        files = [*PACKAGE.rglob("*.safetensors"), *PACKAGE.rglob("*.png"), *(ROOT / "docs").glob("*.png")]
+        for path in files:
+            assert NOTICE.count(path.relative_to(ROOT).as_posix()) == 1, path
+
+    @pytest.mark.parametrize("path", re.findall(r"(?<![\w/.])(?:diffusion_tutorial|docs)/[\w/]+\.\w+", NOTICE))
+    def test_the_notice_names_files_that_exist(self, path):
+        assert (ROOT / path).is_file()
+
+    def test_the_readme_names_them_all(self):
+        readme = (ROOT / "README.md").read_text()
+        assert spdx(readme) | {"MIT"} == set(PARTS) and "MIT licence" in readme
 
 
 class TestSavedOutputs:
@@ -192,6 +265,23 @@ class TestCode:
     def test_code_and_notebooks_are_under_ruff(self, command):
         result = subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
+
+    def test_the_hooks_run_what_make_lint_runs(self):
+        (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+        makefile = (ROOT / "Makefile").read_text()
+        (python,) = re.findall(r"^PY := (.+)$", makefile, re.M)
+        (recipe,) = re.findall(r"^lint:.*\n((?:\t.+\n)+)", makefile, re.M)
+        assert [hook["entry"] for hook in repo["hooks"]] == recipe.replace("$(PY)", python).strip().split("\n\t")
+        assert repo["repo"] == "local" and all(hook["language"] == "system" for hook in repo["hooks"])
+
+    def test_a_release_is_tested_and_only_made_by_a_tag(self):
+        workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+        assert workflow[True] == {"push": {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}}  # YAML reads the word `on` as true
+        steps = [step.get("run", "") for step in workflow["jobs"]["build"]["steps"]]
+        assert steps.index(".ci/run") < steps.index('.venv/bin/python tools/dist.py --tag "$GITHUB_REF_NAME"')
+        assert workflow["jobs"]["publish"]["needs"] == "build"
+        allowed = {name: job.get("permissions", workflow["permissions"]) for name, job in workflow["jobs"].items()}
+        assert allowed == {"build": {"contents": "read"}, "publish": {"id-token": "write"}}
 
 
 # What each room may import of the package besides itself: the rooms of its own row and of the rows above it.

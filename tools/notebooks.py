@@ -6,7 +6,7 @@
 
 The notebooks themselves are the source. What is generated in them, from the [tool.lessons] table of pyproject.toml:
 the launch badges, the lines of the set-up cell that fetch the package on Colab, and the measured time to run. The
-lesson table of README.md is generated from their first cells.
+lesson table of README.md is generated from their first cells, and its pictures get their whole address.
 """
 
 import argparse
@@ -73,12 +73,20 @@ def refresh(notebook: NotebookNode, path: Path) -> None:
     setup.source = SETUP + own
 
 
+def found(pattern: str, text: str) -> tuple[str, ...]:
+    """The groups of a pattern's first match; a ValueError that shows the text if there is none."""
+    match = re.search(pattern, text)
+    if match is None:
+        raise ValueError(f"expected a first cell with {pattern}, got: {text[:200]}")
+    return match.groups()
+
+
 def row(path: Path) -> str:
     """A lesson's line in the table of README.md, read off its first cell."""
     first = " ".join(nbformat.read(path, as_version=4).cells[0].source.split())
-    number, title = re.match(r"# (\d+) · (.+?) <!-- badges -->", first).groups()
-    product = re.search(r"\*\*You will make\*\* (.+?)\.? \*\*", first)[1]
-    learn, ran = re.search(r"\*\*Time\*\* (.+?) to learn · <!-- time -->(.*?)<!-- /time -->", first).groups()
+    number, title = found(r"^# (\d+) · (.+?) <!-- badges -->", first)
+    (product,) = found(r"\*\*You will make\*\* (.+?)\.? \*\*", first)
+    learn, ran = found(r"\*\*Time\*\* (.+?) to learn · <!-- time -->(.*?)<!-- /time -->", first)
     return f"| {number} | [{title}](notebooks/{path.name}) | {product} | {learn} | {ran} | {badges(path)} |"
 
 
@@ -86,6 +94,20 @@ def table() -> str:
     """The lesson table of README.md."""
     head = "| | lesson | you will make | time to learn | time to run | open it at once |\n| --- | --- | --- | --- | --- | --- |"
     return "\n\n" + "\n".join([head, *map(row, lessons())]) + "\n\n"
+
+
+def picture(path: str) -> str:
+    """The whole address of a picture of this repository: on other pages than its own, `docs/x.png` alone leads nowhere."""
+    return f"https://raw.githubusercontent.com/{HOME['repository']}/{HOME['branch']}/{path}"
+
+
+def whole_addresses(text: str) -> str:
+    """Markdown in which each picture from docs/ stands with its whole address, whichever it had before."""
+    return re.sub(
+        r"(!\[[^]]*\]\()(?:https://raw\.githubusercontent\.com/[^)]*?)?(docs/[^)]+)\)",
+        lambda m: f"{m[1]}{picture(m[2])})",
+        text,
+    )
 
 
 def run(notebook: NotebookNode, cwd: Path = NOTEBOOKS) -> float:
@@ -136,7 +158,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", path], cwd=ROOT, check=True)
         if seconds is not None:
             print(f"{path.name}: {seconds:.1f} s, {path.stat().st_size / 1e6:.2f} MB")
-    README.write_text(between(README.read_text(), "lessons", table()))
+    README.write_text(whole_addresses(between(README.read_text(), "lessons", table())))
 
 
 if __name__ == "__main__":

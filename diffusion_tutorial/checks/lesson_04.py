@@ -17,7 +17,7 @@ def _combine(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tup
     return var * (m1 / v1 + m2 / v2), var
 
 
-def _opinions(x_t, x0, t, s, alpha_bar, past=None):
+def _opinions(x_t, x0, t, s, alpha_bar, *, past=None):
     """The two opinions about x_s, from x_0 and from x_t; `past` is what alpha is divided by, alpha_bar_s if not given."""
     a_t, a_s = at(alpha_bar, t, x_t), at(alpha_bar, s, x_t)
     alpha = a_t / (a_s if past is None else past)

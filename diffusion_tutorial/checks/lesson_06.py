@@ -87,7 +87,7 @@ def _loop(order=None, start=None, told=0, keep=True, quiet=False, answer=0):
 
     def wrong(denoiser, x_T, alpha_bar, noise):
         T = len(alpha_bar) - 1
-        pair = (x_T if start is None else start(x_T), None)
+        pair: tuple[Tensor, Tensor | None] = (x_T if start is None else start(x_T), None)
         for t in order(T) if order else range(T, 0, -1):
             x = pair[0] if keep else x_T
             now = torch.full((len(x),), t)

@@ -81,6 +81,8 @@ class UNet(nn.Module):
 class Waves(nn.Module):
     """t as a row of sines and cosines, from fast waves to slow ones (Vaswani et al. 2017, section 3.5)."""
 
+    freq: Tensor
+
     def __init__(self, dim: int, longest: float = 10_000.0):
         super().__init__()
         freq = torch.exp(-math.log(longest) * torch.arange(dim // 2) / (dim // 2))
@@ -147,6 +149,6 @@ def attention_weights(
 
 def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
     """Start at zero, so that every block begins as the identity and training grows it from there."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer

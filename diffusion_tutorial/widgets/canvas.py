@@ -10,6 +10,7 @@ import html
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import traitlets
@@ -72,8 +73,11 @@ class Canvas(anywidget.AnyWidget):
         finally:
             self.says, self.busy = says, False
 
-    def _repr_mimebundle_(self, **options):
-        bundle, metadata = super()._repr_mimebundle_(**options)  # ipywidgets 8; 7 displays itself in another way
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict] | None:
+        shown = super()._repr_mimebundle_(**options)  # ipywidgets 8; 7 displays itself in another way
+        if shown is None:
+            return None
+        bundle, metadata = shown
         page = (
             f'<figure style="{plotting.CARD}"><div style="{PAIR}">{picture_html(self.looks(), self.alt)}'
             f'<div style="flex:1 1 20em">{self.shown}</div></div>{plotting.caption_html(self.caption)}</figure>'

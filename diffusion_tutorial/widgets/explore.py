@@ -30,14 +30,14 @@ def explore(draw: Callable[..., Figure], caption: str, alt: str, **controls: Con
 
 def _control(name: str, spec: Control) -> ipywidgets.Widget:
     look = dict(description=name, style={"description_width": "initial"}, layout={"width": "30em", "max_width": "100%"})
-    names = all(isinstance(x, str) for x in spec)
-    if not len(spec) or not names and len(spec) != 4:
+    numbers = [x for x in spec if not isinstance(x, str)]
+    if not len(spec) or numbers and not len(numbers) == len(spec) == 4:
         raise ValueError(f"expected {name} as (lowest, highest, step, first value) or a list of names, got {spec}")
-    if not names:
-        low, high, step, value = spec
+    if numbers:
+        low, high, step, value = numbers
         if not (low <= value <= high and step > 0):
             raise ValueError(f"expected {name} to begin between its lowest and highest value, got {spec}")
-        if all(isinstance(x, int) for x in spec):
+        if all(isinstance(x, int) for x in numbers):
             kind = ipywidgets.IntSlider
         else:
             kind, look["readout_format"] = ipywidgets.FloatSlider, f".{_decimals(step)}f"

@@ -1,5 +1,7 @@
 """Controls over a figure that is drawn again when one changes: the frame of `explore` and `weather`."""
 
+from typing import Any
+
 import ipywidgets
 from matplotlib.figure import Figure
 
@@ -21,6 +23,6 @@ class LiveFigure(ipywidgets.VBox):
         """Show this figure under the controls."""
         self.picture.value = plotting.figure_html(plotting.png(figure), self.caption, self.alt)
 
-    def _repr_mimebundle_(self, **options):
+    def _repr_mimebundle_(self, **options: Any) -> dict:
         bundle = super()._repr_mimebundle_(**options)  # ipywidgets 8; 7 displays itself in another way
         return {**bundle, "text/html": self.picture.value, "text/plain": self.caption}

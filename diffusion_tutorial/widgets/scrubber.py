@@ -59,9 +59,7 @@ def scrubber(
     if len(frames) != len(labels):
         raise ValueError(f"expected one label for each of the {len(frames)} frames, got {len(labels)}")
     pixels = isinstance(frames, Tensor)
-    if pixels and (frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all()):
-        raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
-    cells = [enlarged(f) if pixels else plotting.rendered(f, 80, tight=False).convert("RGB") for f in frames]
+    cells = _cells(frames)
     zoom = scale if pixels else 1
     columns = columns or min(len(cells), 10 if pixels else 4)
     if len({c.size for c in cells}) > 1:
@@ -90,3 +88,12 @@ def scrubber(
             labels=json.dumps([str(label) for label in labels]).replace("<", "\\u003c"),
         )
     )
+
+
+def _cells(frames: Sequence[Figure] | Tensor) -> list[Image.Image]:
+    """Each frame as a picture, pixel for pixel; a ValueError if the frames are pictures of another kind or not finite."""
+    if not isinstance(frames, Tensor):
+        return [plotting.rendered(figure, 80, tight=False).convert("RGB") for figure in frames]
+    if frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all():
+        raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
+    return [enlarged(picture) for picture in frames]

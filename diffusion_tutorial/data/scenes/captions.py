@@ -174,7 +174,8 @@ def _lookup() -> dict[tuple[str, ...], tuple[int, int]]:
 
 def read(text: str) -> Scene | None:
     """The scene that a caption tells of, or None where it names no, or more than one, subject, thing or place."""
-    left, found, known = _words(_bare(" ".join(_words(text)))), (set(), set(), set()), _lookup()
+    left, known = _words(_bare(" ".join(_words(text)))), _lookup()
+    found: tuple[set[int], ...] = (set(), set(), set())
     for n in range(max(map(len, known)), 0, -1):  # "dark glasses" before "glasses"
         for i in range(len(left) - n + 1):
             if (phrase := tuple(left[i : i + n])) in known:
