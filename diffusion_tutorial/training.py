@@ -1,4 +1,4 @@
-"""Training: show the network noised pictures, ask for the noise, nudge it. Derived in lesson 05.
+"""Training: show the network noised pictures, ask for the noise, nudge it. Derived in "Learn to guess the noise".
 
 `Training` is one loop that yields a `Report` a step, so that a notebook can watch it, plot it and stop it; it keeps an
 average of the weights (EMA), and a checkpoint from which it goes on exactly where it was.

@@ -1,4 +1,4 @@
-"""Digits: train the denoiser of lesson 05, draw pages of them."""
+"""Digits: train the denoiser of "Learn to guess the noise", draw pages of them."""
 
 from pathlib import Path
 

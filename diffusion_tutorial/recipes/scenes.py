@@ -1,4 +1,4 @@
-"""Scenes: train the text-to-image model of lesson 09, draw pictures from prompts."""
+"""Scenes: train the text-to-image model of "Type a sentence, get a picture", draw pictures from prompts."""
 
 from pathlib import Path
 
