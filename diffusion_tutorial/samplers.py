@@ -1,4 +1,6 @@
-"""Samplers: from static to a picture. The ancestral step is derived in "Walk back from static", the others in "Take fewer, bigger steps".
+"""Samplers: from static to a picture.
+
+The ancestral step is derived in "Walk back from static", the others in "Take fewer, bigger steps".
 
 A sampler is one small step, `step(x_t, eps_hat, t, s, alpha_bar, noise) -> (x_s, x0_hat)`; `sample` is the one loop
 that drives it along a decreasing list of times and lets you watch. A step that looks ahead has one parameter more,

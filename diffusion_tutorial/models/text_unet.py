@@ -1,4 +1,6 @@
-"""The U-Net that reads: pictures of 48 x 48 in colour, each place of which looks at the words of a caption. "Type a sentence, get a picture".
+"""The U-Net that reads: pictures of 48 x 48 in colour, each place of which looks at the words of a caption.
+
+Used in "Type a sentence, get a picture".
 
 It is that of "Build the network" with words in place of labels: a picture is folded into 12 x 12 places with 48 numbers
 each, and cross-attention follows the blocks. One last block looks at 24 x 24 places, where the fine grain is noise or
