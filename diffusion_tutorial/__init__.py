@@ -17,8 +17,9 @@ int64, cond what the model was trained with or None. Samplers drive one, guidanc
 
 The rooms, in the order of the lessons (each names the lesson that derives it): `markov`, `schedules` and `forward`,
 `exact`, `training`, `models`, `predictions`, `samplers`, `guidance`, `editing`; `metrics` says how good samples are.
-`data` holds the datasets, `pretrained` the weights that come with the package. `plotting` and `widgets` draw, `checks` answers exercises. `cli` is the command `diffusion-tutorial`, `recipes`,
-`evaluation` and `doctor` do its work, and `files` writes whole files or none. Importing this module loads none of them.
+`data` holds the datasets, `pretrained` the weights that come with the package. `plotting` and `widgets` draw, `checks`
+answers exercises. `cli` is the command `diffusion-tutorial`, `recipes`, `evaluation` and `doctor` do its work, and `files`
+writes whole files or none. Importing this module loads none of them.
 """
 
 __version__ = "0.1.0"
