@@ -13,8 +13,8 @@ export PYTHON TORCH TORCH_INDEX PINS
 help:
 	@echo "make lab        open the lessons in JupyterLab (the first time: make .venv and install what the lock pins)"
 	@echo "make test       lint, unit tests, then every notebook from top to bottom, its checked outputs compared"
-	@echo "make notebooks  run the notebooks again and save them with their outputs; some only: ONLY=\"03 05\""
-	@echo "make badges     write what is generated, in the notebooks and in the README, and run nothing"
+	@echo "make notebooks  run the notebooks again and save them with their outputs; some only: ONLY=\"start_here 04\""
+	@echo "make badges     write what is generated in notebooks and README (numbers, links, times), and run nothing"
 	@echo "make lock       resolve the dependencies again; newest versions: UPGRADE=1"
 	@echo "make dist       build the source distribution and the wheel into dist/, if what they hold is as it should be"
 	@echo "make clean      delete .venv and the caches"

@@ -38,7 +38,7 @@ class Trained(NamedTuple):
 
 
 def train_ours(images: Tensor, labels: Tensor, seconds: float) -> Trained:
-    """This package as in lesson 05, batches of 32, drawn as `sample digits --steps 50` does it."""
+    """This package as in "Learn to guess the noise", batches of 32, drawn as `sample digits --steps 50` does it."""
     digits = subjects.get("digits")
     training = Training(digits.untrained().to(run.device()), Denoising(shuffled(images, labels)), seconds=seconds)
     deque(training, maxlen=0)  # run it to its end

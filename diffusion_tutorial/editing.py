@@ -1,4 +1,6 @@
-"""Editing: fill in what is missing, change one thing and keep the rest. Derived in lessons 10 and 11.
+"""Editing: fill in what is missing, change one thing and keep the rest.
+
+Derived in "Fill in the missing part" and "Change one thing, keep the rest".
 
 Everything here drives any denoiser, and none of it trains one. A picture `x0` is (batch, channels, height, width) in
 [-1, 1]. A mask says where to fill: True, or 1, is what is missing; False, or 0, is known and comes back exactly.
@@ -163,8 +165,8 @@ def _climb(
 def slerp(a: Float[Tensor, "batch ..."], b: Float[Tensor, "batch ..."], share: float) -> Float[Tensor, "batch ..."]:
     """Between two noises along the sphere: (sin((1 - share) angle) a + sin(share angle) b) / sin(angle)  (Shoemake 1985).
 
-    Noise in many dimensions has nearly one length (lesson 01); the straight line between two would cut through the
-    inside, where no noise is. `angle` is the angle between them.
+    Noise in many dimensions has nearly one length ("Meet Gaussian noise"); the straight line between two would cut
+    through the inside, where no noise is. `angle` is the angle between them.
     """
     if a.shape != b.shape:
         raise ValueError(f"expected two of the same shape, got {tuple(a.shape)} and {tuple(b.shape)}")

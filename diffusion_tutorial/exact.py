@@ -1,4 +1,6 @@
-"""Ground truth: data that is a mixture of Gaussians, for which the best possible denoiser is known. Lesson 04.
+"""Ground truth: data that is a mixture of Gaussians, for which the best possible denoiser is known.
+
+Used in "Why not one jump?".
 
 Noise a mixture and it is a mixture still: component k moves to sqrt(alpha_bar) mean_k and its variance becomes
 alpha_bar std_k^2 + 1 - alpha_bar. So the density, the score, the best eps and the reverse step are all closed-form.

@@ -1,4 +1,6 @@
-"""The forward process: from a picture to static. Derived in lesson 03; its exact reverse step in lesson 04.
+"""The forward process: from a picture to static.
+
+Derived in "Dissolve a picture"; its exact reverse step in "Why not one jump?".
 
 Every function takes the noise as an argument, so nothing here is random and every equation can be read off.
 """

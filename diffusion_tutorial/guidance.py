@@ -1,4 +1,4 @@
-"""Guidance: ask for more of what the condition says. Derived in lesson 08.
+"""Guidance: ask for more of what the condition says. Derived in "Ask for what you want".
 
 It takes a denoiser and returns a denoiser, so every sampler and every kind of editing works with it unchanged.
 """

@@ -1,4 +1,4 @@
-"""What is minimised: the error of the guessed noise for denoisers, of the read labels for judges. Derived in lesson 05.
+"""What is minimised: the error of the guessed noise for denoisers, of the read labels for judges. Derived in "Learn to guess the noise".
 
 A loss says what a step of training is shown, `batch(model, n, generator)`, all of its random numbers from one generator on
 the CPU, and what is wrong with the model's answer, `loss(model, *batch)`, a number a picture; `Training` follows the slope

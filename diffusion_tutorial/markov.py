@@ -1,4 +1,4 @@
-"""Finite Markov chains: the weather. Lesson 02.
+"""Finite Markov chains: the weather. "Walk a Markov chain".
 
 A chain with k states is a matrix P, (k, k): P[i, j] is the probability that state i today becomes state j tomorrow, so
 every row sums to 1. A distribution over states is a row vector p, (k,).

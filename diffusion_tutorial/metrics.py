@@ -1,4 +1,4 @@
-"""How good are the samples? Numbers with their uncertainty. Used from lesson 03 on.
+"""How good are the samples? Numbers with their uncertainty. Used from "Dissolve a picture" on.
 
 A classifier says which digit it sees; the nearest training pictures show whether a sample was copied. Where the
 classifier's features lie, in a space of 64 dimensions, tells how far samples are from real digits as a whole: the

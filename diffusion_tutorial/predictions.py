@@ -1,4 +1,6 @@
-"""Three ways to say the same guess: the noise eps, the picture x0, or the velocity v. Derived in lesson 05.
+"""Three ways to say the same guess: the noise eps, the picture x0, or the velocity v.
+
+Derived in "Ask the question well".
 
 Given x_t, any one of the three gives the other two, because x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps.
 `Denoiser` turns a network that answers eps or v into the one thing that the rest of the package talks to; `guess` asks any

@@ -1,4 +1,6 @@
-"""Samplers: from static to a picture. The ancestral step is derived in lesson 06, the others in lesson 07.
+"""Samplers: from static to a picture.
+
+The ancestral step is derived in "Walk back from static", the others in "Take fewer, bigger steps".
 
 A sampler is one small step, `step(moment) -> x_s`; `sample` is the one loop that drives it along a decreasing list of
 times and lets you watch. The `Moment` holds all that a step may use: most only read it, some ask it for fresh noise, one

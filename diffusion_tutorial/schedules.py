@@ -1,4 +1,4 @@
-"""Noise schedules: how much of the picture is left after t steps. Derived in lesson 03.
+"""Noise schedules: how much of the picture is left after t steps. Derived in "Dissolve a picture".
 
 A schedule is one tensor, `alpha_bar`, with an entry for every t from 0 to T, so `alpha_bar[0] == 1` (the clean picture)
 and `alpha_bar[T]` is close to 0 (static). `beta` has the same length, with `beta[0] == 0`. Libraries that start their
@@ -18,7 +18,7 @@ def linear(T: int = T, beta_1: float = 1e-4, beta_T: float = 0.02) -> Float[Tens
     """beta_t rises evenly from beta_1 to beta_T (Ho et al. 2020, arXiv 2006.11239, section 4).
 
     Returns alpha_bar, (T + 1,) float64. The defaults belong to T = 1000: a shorter chain with the same betas does not
-    reach static (lesson 03 measures what is left).
+    reach static ("Dissolve a picture" measures what is left).
     """
     beta = torch.zeros(_steps(T) + 1, dtype=torch.float64)
     beta[1:] = torch.linspace(beta_1, beta_T, T, dtype=torch.float64)

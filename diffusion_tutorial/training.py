@@ -1,4 +1,4 @@
-"""Training: show the model pictures, ask, nudge it towards the right answer. Derived in lesson 05.
+"""Training: show the model pictures, ask, nudge it towards the right answer. Derived in "Learn to guess the noise".
 
 `Training` is one loop for every loss of `losses`. It yields a `Report` a step, so that a notebook can watch it, plot it and
 stop it; it keeps an average of the weights (EMA), and a checkpoint from which it goes on exactly where it was.

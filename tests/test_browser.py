@@ -1,4 +1,4 @@
-"""Lesson 00 in a real JupyterLab in a real browser: it runs, a slider is moved, and the picture changes.
+""" "Start here" in a real JupyterLab in a real browser: it runs, a slider is moved, and the picture changes.
 
 Needs Chromium (Debian's package, or the path in $CHROMIUM) and playwright; skipped, with the reason, where they are not.
 """

@@ -100,7 +100,7 @@ def test_posterior_on_grid_is_the_average_of_q_posterior_over_x0(t, s):
 
 
 def test_one_jump_cannot_do_what_many_steps_do():
-    """The premise of lesson 04: q(x_{t-1} | x_t) is close to a Gaussian, q(x_0 | x_t) is far from one."""
+    """The premise of "Why not one jump?": q(x_{t-1} | x_t) is close to a Gaussian, q(x_0 | x_t) is far from one."""
     m = GaussianMixture(torch.ones(2).double(), torch.tensor([[-1.0], [1.0]]).double(), torch.full((2,), 0.1).double())
     grid = torch.linspace(-4, 4, 4001, dtype=torch.float64)
     step = (grid[1] - grid[0]).item()

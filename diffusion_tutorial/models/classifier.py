@@ -1,6 +1,7 @@
 """Small convolutional networks that read digits and scenes: the judges of the series. They never take part in drawing.
 
-The judge of digits is used from lesson 03 on, that of scenes in lesson 09. Trained by `diffusion-tutorial train
+The judge of digits is used from "Dissolve a picture" on, that of scenes in "Type a sentence, get a picture".
+Trained by `diffusion-tutorial train
 classifier` and `train scene-classifier`; their accuracy is in their model cards.
 """
 

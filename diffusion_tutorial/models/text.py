@@ -1,4 +1,6 @@
-"""From words to vectors: a tokenizer over a known vocabulary, and a small encoder that reads a caption. Lesson 09.
+"""From words to vectors: a tokenizer over a known vocabulary, and a small encoder that reads a caption.
+
+Used in "Type a sentence, get a picture".
 
 A caption becomes a row of whole numbers, one a word; each number owns a learned vector; two layers of attention let
 every word see the others, so that "sea" may mean something else after "by the" than after "under the".

@@ -1,6 +1,8 @@
-"""The U-Net that reads: pictures of 48 x 48 in colour, each place of which looks at the words of a caption. Lesson 09.
+"""The U-Net that reads: pictures of 48 x 48 in colour, each place of which looks at the words of a caption.
 
-It is the network of lesson 05 with words in place of labels: a picture is folded into 12 x 12 places with 48 numbers
+Used in "Type a sentence, get a picture".
+
+It is that of "Build the network" with words in place of labels: a picture is folded into 12 x 12 places with 48 numbers
 each, and cross-attention follows the blocks. One last block looks at 24 x 24 places, where the fine grain is noise or
 picture. Trained by `diffusion-tutorial train scenes`; its size and quality are in its model card.
 """

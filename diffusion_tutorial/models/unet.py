@@ -1,4 +1,4 @@
-"""A small U-Net with a clock and a label: the network of the series. Built piece by piece in lesson 05.
+"""A small U-Net with a clock and a label: the network of the series. Built piece by piece in "Build the network".
 
 What makes it fast on an ordinary computer is its first line of work: a 28 x 28 picture is folded into 14 x 14 places
 with 4 numbers each (`pixel_unshuffle`), so that every convolution has a quarter of the places to visit.

@@ -1,4 +1,6 @@
-"""Drawn scenes with captions, made on the fly, 48 x 48 in colour: for the text-to-image model of lesson 09.
+"""Drawn scenes with captions, made on the fly, 48 x 48 in colour.
+
+For the text-to-image model of "Type a sentence, get a picture".
 
 A scene is (subject, thing, place): a cat wearing sunglasses on the moon. `sample` draws scenes for training, and with
 held_out=True those that training never sees: a tenth of all combinations, by the rule in `world.is_held_out`.

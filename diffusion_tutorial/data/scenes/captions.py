@@ -1,6 +1,6 @@
 """Words for a scene: wordings in both orders, synonyms, with and without articles; and back from words to the scene.
 
-Used from lesson 09 on.
+Used from "Type a sentence, get a picture" on.
 """
 
 import re

@@ -1,6 +1,6 @@
 """From the SVG of figures and places to tensors: each is rendered once and kept; a scene is one laid over the other.
 
-Used from lesson 09 on.
+Used from "Type a sentence, get a picture" on.
 """
 
 import io

@@ -1,6 +1,6 @@
 """A subject with its thing, as SVG on a canvas of 48 x 48 units: a head by OpenMoji on a small body of our own.
 
-Used from lesson 09 on; the tables are in `sprites.py`.
+Used from "Type a sentence, get a picture" on; the tables are in `sprites.py`.
 """
 
 import re

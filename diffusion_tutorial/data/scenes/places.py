@@ -2,7 +2,7 @@
 
 Every place is a function of a `random.Random`, which varies its colours, its horizon and all that stands about.
 Each keeps what makes it known: the moon its black sky and the Earth, Mars its red, the beach its sea and its palm.
-Used from lesson 09 on.
+Used from "Type a sentence, get a picture" on.
 """
 
 from random import Random

@@ -1,6 +1,7 @@
 """What the places are made of, each a piece of SVG: skies, hills, stars, trees. The shapes are our own.
 
-`r` is the `random.Random` that varies them. The canvas reaches from -2 to 50 on both sides. Used from lesson 09 on.
+`r` is the `random.Random` that varies them. The canvas reaches from -2 to 50 on both sides.
+Used from "Type a sentence, get a picture" on.
 """
 
 from math import cos, pi, sin

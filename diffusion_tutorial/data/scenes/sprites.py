@@ -1,7 +1,7 @@
 """Which emoji of OpenMoji each subject and thing is, where its parts are, and what colours it has: tables only.
 
 Points are in the emoji's own units (72 x 72), sizes in units of the canvas (48 x 48). Colours are changed where two
-subjects would look alike, and things come in four colours each. Used from lesson 09 on.
+subjects would look alike, and things come in four colours each. Used from "Type a sentence, get a picture" on.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,8 @@
 """The little world as tables: who there is, what they have, where they are, the words for each, and what is held out.
 
 The first word of each row is the standard one, which `plain_caption` uses; the others are synonyms. The order of the
-rows is the meaning of the numbers in a scene: whoever changes it must train the model again. Used from lesson 09 on.
+rows is the meaning of the numbers in a scene: whoever changes it must train the model again.
+Used from "Type a sentence, get a picture" on.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Exercises of lesson 09: attention by hand, dropping captions, a step between two prompts."""
+"""Exercises of "Type a sentence, get a picture": attention by hand, dropping captions, a step between two prompts."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 05: the loss, the times it is asked at, the picture behind the guess, and the clock."""
+"""Exercises of "Learn to guess the noise" and "Build the network": the loss, its times, the guessed picture, the clock."""
 
 import torch
 from jaxtyping import Float, Int
@@ -122,7 +122,7 @@ Exercise(
         "You summed over the pixels. Take the mean, so that the score does not depend on the size of the picture.": _loss(
             _eps, score=lambda e: e.square().flatten(1).sum(1)
         ),
-        "That is the mean distance. Square it first: it is the square whose best answer is the mean (lesson 04).": _loss(
+        "That is the mean distance. Square it first: the best answer to the square is the mean ('Why not one jump?').": _loss(
             _eps, score=lambda e: e.abs().flatten(1).mean(1)
         ),
         "That is the root of the answer. Leave the mean of the squares as it is.": _loss(

@@ -1,4 +1,4 @@
-"""Exercises of lesson 04."""
+"""Exercises of "Why not one jump?": a step back by Bayes' rule, the best guess, how many steps suffice."""
 
 import math
 

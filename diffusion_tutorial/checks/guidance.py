@@ -1,4 +1,4 @@
-"""Exercises of lesson 08: dropping labels, the guided guess, choosing w."""
+"""Exercises of "Ask for what you want": dropping labels, the guided guess, choosing w."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 10: keep what is known, noise a part of the way, two agreements."""
+"""Exercises of "Fill in the missing part": keep what is known, noise a part of the way, two agreements."""
 
 from collections.abc import Callable
 

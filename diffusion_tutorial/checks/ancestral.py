@@ -1,4 +1,4 @@
-"""Exercises of lesson 06."""
+"""Exercises of "Walk back from static": the step, the loop, new or copied."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 07."""
+"""Exercises of "Take fewer, bigger steps": DDIM, a second-order step, the times."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 01: how strong is the fuzz?"""
+"""Exercises of "Meet Gaussian noise": how strong is the fuzz?"""
 
 import math
 

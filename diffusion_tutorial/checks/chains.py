@@ -1,4 +1,4 @@
-"""Exercises of lesson 02."""
+"""Exercises of "Walk a Markov chain": one step, many steps, and the way back."""
 
 import torch
 from jaxtyping import Float
@@ -118,5 +118,5 @@ Exercise(
             lambda v, beta: ((1 - beta) * v + beta) ** 0.5
         ),
     },
-    hint="Var[a x + b eps] = a^2 Var[x] + b^2 for independent x and eps, as in lesson 01.",
+    hint="Var[a x + b eps] = a^2 Var[x] + b^2 for independent x and eps, as in 'Meet Gaussian noise'.",
 )

@@ -1,4 +1,4 @@
-"""Exercises of lesson 00, Start here: how an exercise works."""
+"""Exercises of "Start here": how an exercise works."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""Exercises of lesson 03: the forward process and its schedules."""
+"""Exercises of "Dissolve a picture": the forward process and its schedules."""
 
 import math
 
@@ -69,8 +69,8 @@ Exercise(
         "That is the variance. The spread that a histogram shows is its square root.": lambda n, beta: (
             1 - (1 - beta) ** n
         ),
-        "You added standard deviations. Independent noises add in variance (lesson 01); and beta is the variance of one "
-        "step, so its deviation is sqrt(beta).": lambda n, beta: n * math.sqrt(beta),
+        "You added standard deviations. Independent noises add in variance ('Meet Gaussian noise'); and beta is the "
+        "variance of one step, so its deviation is sqrt(beta).": lambda n, beta: n * math.sqrt(beta),
         "You took beta for a standard deviation. It is a variance: one step from 0 has the spread sqrt(beta).": (
             lambda n, beta: beta * math.sqrt((1 - (1 - beta) ** (2 * n)) / (1 - (1 - beta) ** 2))
         ),

@@ -1,4 +1,4 @@
-"""Exercises of lesson 11: where SDEdit starts, a step upwards, a walk that keeps what is outside a mask."""
+"""Exercises of "Change one thing, keep the rest": where SDEdit starts, a step upwards, a walk that keeps the rest."""
 
 from collections.abc import Callable
 
