@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+PARTIAL = "diffusion-tutorial-partial"  # in the name of every file written aside, and of no other
 STALE = 3600.0  # seconds after which a file written aside is taken for abandoned
 
 
@@ -22,14 +24,18 @@ class BadFile(ValueError):
 
 
 def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Call write(aside), then rename aside to `path`: whoever looks at `path` sees the old file or the new, whole."""
+    """Call write(aside), then rename aside to `path`: whoever looks at `path` sees the old file or the new, whole.
+
+    `aside` is .NAME.RANDOM.diffusion-tutorial-partial with the suffix of `path`, in the same folder.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # by a process that was killed while it wrote
-        with contextlib.suppress(FileNotFoundError):  # another process sweeps at the same time
+    for left in _leftovers(path):
+        with contextlib.suppress(OSError):  # another process sweeps at the same time, or it belongs to somebody else
             if time.time() - left.stat().st_mtime > STALE:
                 left.unlink()
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    before, after = _around(path)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=before, suffix=after)
     os.close(handle)
     try:
         write(Path(aside))
@@ -42,6 +48,22 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         os.unlink(aside)
         raise
+
+
+def _around(path: Path) -> tuple[str, str]:
+    """What stands before and after the random part in the name of a file written aside; short for a long name too."""
+    name = path.name.encode(errors="ignore")[:100].decode(errors="ignore")
+    return f".{name}.", f".{PARTIAL}{path.suffix}"
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """Files written aside for `path`, as by a process that was killed while it wrote; never anybody else's."""
+    before, after = _around(path)
+    ours = re.compile(re.escape(before) + "[a-z0-9_]{8}" + re.escape(after))  # the middle is tempfile's
+    try:
+        return [path.parent / name for name in os.listdir(path.parent) if ours.fullmatch(name)]
+    except OSError:  # a folder that may be written and not read
+        return []
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict) -> None:

@@ -4,6 +4,7 @@ A user's mistake is answered with one line and exit code 2, an interruption with
 """
 
 import argparse
+import io
 import sys
 
 from diffusion_tutorial import __version__
@@ -13,6 +14,9 @@ from diffusion_tutorial.cli.common import UserError
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command with these arguments (default: the process's) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no mistake
     options = parser().parse_args(argv)
     try:
         return options.run(options)

@@ -100,9 +100,11 @@ def check_folder(out: Path) -> None:
         raise UserError(f"--out: expected a folder, but {out} is a file")
 
 
-def check_file(out: Path) -> None:
-    """A name for a page of pictures or for arrays."""
-    if out.suffix not in (".png", ".npz"):
-        raise UserError(f"--out: expected a name that ends in .png or .npz, got {out}")
-    if out.is_dir():
-        raise UserError(f"--out: expected a file, but {out} is a folder")
+def check_file(out: Path, suffixes: tuple[str, ...] = (".png", ".npz")) -> None:
+    """A name for a file: for a page of pictures or for arrays, or for what else is asked for."""
+    from diffusion_tutorial import files, pictures
+
+    try:
+        pictures.check_out(out, suffixes)
+    except files.BadFile as problem:
+        raise UserError(f"--out: {problem}") from None

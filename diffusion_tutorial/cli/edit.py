@@ -1,12 +1,14 @@
 """`diffusion-tutorial inpaint` and `edit`: fill what is missing, change one thing and keep the rest."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from diffusion_tutorial.cli.common import (
     OPENMOJI,
     SCENES_W,
     UserError,
+    check_file,
     check_w,
     check_words,
     command,
@@ -16,7 +18,7 @@ from diffusion_tutorial.cli.common import (
 )
 
 INPAINT_DIGITS = """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
-      white in the mask is what to fill; the picture is white on black, square, of any size
+      white in the mask is what to fill; the picture is square, of any size, white on black or ink on paper
 """
 INPAINT_SCENES = """  diffusion-tutorial inpaint scenes cat.png --mask head.png --prompt "a cat on the moon" --out cat2.png
   diffusion-tutorial inpaint scenes cat.png --mask head.png --method replace --seed 3 --out cat3.png
@@ -64,20 +66,31 @@ def add(commands) -> None:
 
 def _files(part: argparse.ArgumentParser, required: bool) -> None:
     part.add_argument("image", type=Path, metavar="IMAGE.png", help="a square picture of any size")
-    found = "white where to change (default: where the two prompts make the model guess differently)"
-    mask = "of the same size: " + ("white where to fill" if required else found)
+    found = "where to change (default: where the two prompts make the model guess differently)"
+    rule = "painted is what is opaque, if some of it is transparent, else what is brighter: white on black is best"
+    mask = f"of the same size, painted {'where to fill' if required else found}; {rule}"
     part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=mask)
     weights(part)
     part.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
-    part.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture, as large as it came")
+    part.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE.png",
+        help="the picture, as large as it came; a .png keeps every other pixel",
+    )
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.out.suffix != ".png":
-        raise UserError(f"--out: expected a name that ends in .png, got {options.out}")
-    if options.out.is_dir():
-        raise UserError(f"--out: expected a file, but {options.out} is a folder")
+    check_file(options.out, (".png",))
     check_w(options.w)
+
+
+def _say(read):
+    """A picture or a mask; what a person would want to know of it is said."""
+    for note in read.notes:
+        print(note, file=sys.stderr)
+    return read
 
 
 def _inpaint(options: argparse.Namespace) -> int:
@@ -88,6 +101,7 @@ def _inpaint(options: argparse.Namespace) -> int:
         raise UserError(f"--label: expected a digit from 0 to 9, got {options.label}")
     import torch
 
+    from diffusion_tutorial import pictures
     from diffusion_tutorial.recipes import editing as recipe
 
     model = denoiser(options, options.model)
@@ -96,10 +110,10 @@ def _inpaint(options: argparse.Namespace) -> int:
     else:
         check_words(model.net.tokenizer, "prompt", [options.prompt or ""])
         cond = model.net.tokenizer([options.prompt]) if options.prompt else None
-    picture = recipe.read_picture(options.image, model.net.shape)
-    hole, mask = recipe.read_mask(options.mask, picture, model.net.shape[1])
+    picture = _say(pictures.read_picture(options.image, model.net.shape))
+    hole, mask, _ = _say(pictures.read_mask(options.mask, picture, model.net.shape[1]))
     drawn = recipe.inpaint_file(model, picture, mask, cond, options.method, options.w, options.seed)
-    recipe.write_edited(options.out, picture, drawn, hole)
+    pictures.write_edited(options.out, picture, drawn, hole)
     print(f"filled {hole.mean():.0%} of {options.image}: {options.out}")
     return 0
 
@@ -108,19 +122,20 @@ def _edit(options: argparse.Namespace) -> int:
     _check(options)
     if not 0 < options.strength <= 1:
         raise UserError(f"--strength: expected more than 0 (keep) and at most 1 (forget), got {options.strength}")
+    from diffusion_tutorial import pictures
     from diffusion_tutorial.recipes import editing as recipe
 
     model = denoiser(options, "scenes")
     check_words(model.net.tokenizer, "prompt", [options.prompt])
     check_words(model.net.tokenizer, "to", [options.to])
-    picture = recipe.read_picture(options.image, model.net.shape)
+    picture = _say(pictures.read_picture(options.image, model.net.shape))
     prompts = [options.prompt], [options.to]
     if options.mask is None:
         mask = recipe.find_mask(model, picture.x0, prompts, options.seed)
-        hole = recipe.widen(mask, picture)
+        hole = pictures.widen(mask, picture)
     else:
-        hole, mask = recipe.read_mask(options.mask, picture, model.net.shape[1])
+        hole, mask, _ = _say(pictures.read_mask(options.mask, picture, model.net.shape[1]))
     drawn = recipe.edit_scenes(model, picture.x0, prompts, mask, options.strength, options.w)
-    recipe.write_edited(options.out, picture, drawn, hole)
+    pictures.write_edited(options.out, picture, drawn, hole)
     print(f"changed {hole.mean():.0%} of {options.image}: {options.out}")
     return 0

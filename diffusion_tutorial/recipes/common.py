@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -153,18 +151,6 @@ def walk(
                 show.update(state.t < times[0])
             drawn.append(state.x.cpu())
     return torch.cat(drawn)
-
-
-def write_page(path: Path, pixels: UInt8[np.ndarray, "n h w *rgb"], columns: int, scale: int) -> None:
-    """Pictures in rows, a pixel of grey between, each pixel `scale` pixels wide, as one whole .png."""
-    n, h, w, *rgb = pixels.shape
-    columns = min(n, columns)
-    page = np.full((-(-n // columns) * (h + 1) + 1, columns * (w + 1) + 1, *rgb), 64, dtype=np.uint8)
-    for i, picture in enumerate(pixels):
-        y, x = i // columns * (h + 1) + 1, i % columns * (w + 1) + 1
-        page[y : y + h, x : x + w] = picture
-    size = page.shape[1] * scale, page.shape[0] * scale
-    files.write_whole(path, lambda aside: Image.fromarray(page).resize(size, Image.Resampling.NEAREST).save(aside))
 
 
 def card(sha256: str, model: nn.Module, model_is: str, data: str, licence: str, **run) -> dict:

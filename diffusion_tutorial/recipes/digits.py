@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffusion_tutorial import files, metrics, pretrained, schedules
+from diffusion_tutorial import metrics, pictures, pretrained, schedules
 from diffusion_tutorial.data import digits
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.unet import UNet
@@ -99,8 +99,7 @@ def draw_digits(
 def write_digits(path: Path, drawn: Float[Tensor, "n 1 28 28"], labels: list[int]) -> None:
     """A .png page, ten digits a row with a pixel of grey between, or an .npz with `images` uint8 and `labels` int64."""
     pixels = digits.to_pixels(drawn).numpy()
-    if path.suffix == ".npz":
-        arrays = {"images": pixels, "labels": np.array(labels, dtype=np.int64)}
-        files.write_whole(path, lambda aside: np.savez_compressed(aside, **arrays))
+    if path.suffix.lower() == ".npz":
+        pictures.write_arrays(path, images=pixels, labels=np.array(labels, dtype=np.int64))
     else:
-        common.write_page(path, pixels, columns=10, scale=2)
+        pictures.write_page(path, pixels, columns=10, scale=2)

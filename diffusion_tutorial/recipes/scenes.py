@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from diffusion_tutorial import files, metrics, pretrained, schedules
+from diffusion_tutorial import files, metrics, pictures, pretrained, schedules
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.text_unet import TextUNet
@@ -72,7 +72,7 @@ def train_scenes(
 def _look(model: Denoiser, path: Path) -> None:
     """One row of the model's history: what it draws of each watched prompt by now, from the same static."""
     drawn = scenes.to_pixels(draw_scenes(model, list(WATCHED), seed=0)).numpy()
-    common.write_page(path, drawn, columns=len(drawn), scale=1)
+    pictures.write_page(path, drawn, columns=len(drawn), scale=1)
 
 
 def _rows(out: Path) -> list[Path]:
@@ -131,13 +131,12 @@ def write_scenes(path: Path, drawn: Float[Tensor, "n 3 h w"], prompts: list[str]
     On the page every `each` pictures (default: all) begin a new row, which goes on in the next after COLUMNS.
     """
     pixels = scenes.to_pixels(drawn).numpy()
-    if path.suffix == ".npz":
-        arrays = {"images": pixels, "prompts": np.array(prompts)}
-        files.write_whole(path, lambda aside: np.savez_compressed(aside, **arrays))
+    if path.suffix.lower() == ".npz":
+        pictures.write_arrays(path, images=pixels, prompts=np.array(prompts))
     else:
         each = each or len(pixels)
         columns = min(each, COLUMNS)
         rows = pixels.reshape(-1, each, *pixels.shape[1:])
         blank = [(0, 0), (0, -each % columns), (0, 0), (0, 0), (0, 0)]
         rows = np.pad(rows, blank, constant_values=64)  # the grey of the page
-        common.write_page(path, rows.reshape(-1, *pixels.shape[1:]), columns, scale=4)
+        pictures.write_page(path, rows.reshape(-1, *pixels.shape[1:]), columns, scale=4)
