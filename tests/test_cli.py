@@ -66,6 +66,18 @@ def own_weights(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("name", [b"\xc3\xa4\xe2\x80\xa6.npz", b"\xff.npz"], ids=["letters", "bytes"])
+@pytest.mark.parametrize(
+    "terminal", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"LC_ALL": "C"}]
+)
+def test_a_name_that_the_terminal_cannot_print_is_no_mistake(own_weights, tmp_path, name, terminal):
+    out = os.path.join(os.fsencode(tmp_path), name)
+    arguments = command("sample", "digits", "--n", 1, "--steps", 1, "--weights", own_weights, "--out")
+    end = subprocess.run([*arguments, out], env=os.environ | terminal, capture_output=True, timeout=120)
+    assert end.returncode == 0 and os.listdir(os.fsencode(tmp_path)) == [name], end.stderr
+    assert b"1 digits in" in end.stdout
+
+
 @pytest.fixture
 def sampled(own_weights, tmp_path, monkeypatch):
     """The pictures that `sample digits --n 3 ...` writes."""

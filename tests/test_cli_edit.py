@@ -92,23 +92,22 @@ def test_edit_changes_the_picture_and_with_a_mask_only_there(folder, weights, na
         assert np.abs(weak.astype(int) - old).mean() < np.abs(everywhere.astype(int) - old).mean()
 
 
-def test_a_picture_with_a_see_through_part_is_laid_on_white(folder, weights):
+def test_a_picture_with_a_see_through_part_keeps_it_where_nothing_is_filled(folder, weights, capsys):
     rgba = np.zeros((48, 48, 4), dtype=np.uint8)
-    rgba[24:, :, :] = (10, 20, 30, 255)
+    rgba[24:36] = (10, 20, 30, 255)
     Image.fromarray(rgba).save(folder / "scene.png")
     new = run(folder, weights, "inpaint", "scenes", "scene")[1]
-    assert new.shape == (48, 48, 3) and (new[24:] == (10, 20, 30)).all()
+    assert (new[24:] == rgba[24:]).all() and (new[:24, :, 3] == 255).all()
+    assert "scene.png: what is transparent is seen as white" in capsys.readouterr().err
 
 
-def test_a_picture_and_a_mask_of_16_bits_are_read_as_those_of_8(folder, weights):
-    from diffusion_tutorial.recipes import editing
-
-    for name in ("small", "small-mask"):
-        Image.fromarray(picture(folder, name).astype(np.uint16) * 257).save(folder / f"{name}-16.png")
-    eight, sixteen = (editing.read_picture(folder / f"small{bits}.png", (1, 28, 28)) for bits in ("", "-16"))
-    assert (sixteen.pixels == eight.pixels).all() and torch.equal(sixteen.x0, eight.x0)
-    holes = [editing.read_mask(folder / f"small-mask{bits}.png", eight, 28) for bits in ("", "-16")]
-    assert (holes[0][0] == holes[1][0]).all() and torch.equal(holes[0][1], holes[1][1])
+def test_ink_on_paper_is_said_and_kept(folder, weights, capsys):
+    paper = np.full((28, 28), 250, dtype=np.uint8)
+    paper[4:24, 13:15] = 20
+    Image.fromarray(paper).save(folder / "small.png")
+    code, new = run(folder, weights, "inpaint", "digits", "small")
+    assert code == 0 and (new[14:] == paper[14:]).all()
+    assert "small.png: dark ink on light paper" in capsys.readouterr().err
 
 
 def test_a_digit_in_colour_keeps_its_colours_outside_the_hole(folder, weights):
@@ -124,7 +123,7 @@ MISTAKES = [
     (["inpaint", "digits", "oblong.png", "--mask", "small-mask.png"], "expected a square picture, got 20 x 10"),
     (["inpaint", "digits", "small.png", "--mask", "large-mask.png"], "of the picture's size, 28 x 28, got 56 x 56"),
     (["inpaint", "digits", "small.png", "--mask", "black.png"], "the mask has no white"),
-    (["inpaint", "digits", "deep.tiff", "--mask", "small-mask.png"], "at most 16 bits, 0 to 65535, got 0 to 65536"),
+    (["inpaint", "digits", "deep.tiff", "--mask", "small-mask.png"], "at most 16 bits, 0 to 65535, .*got 0 to 65536"),
     (["inpaint", "digits", "small.png", "--mask", "small-mask.png", "--label", "10"], "a digit from 0 to 9, got 10"),
     (
         ["inpaint", "digits", "small.png", "--mask", "small-mask.png", "--method", "magic"],
@@ -154,13 +153,27 @@ def test_a_mistake_gets_one_line_and_no_file(folder, weights, arguments, message
 
 
 @pytest.mark.parametrize(
-    "out, message", [("out.jpg", "ends in .png"), (".", "ends in .png"), ("is.png", "is a folder")]
+    "out, message",
+    [
+        ("out.jpg", "--out: expected a name that ends in .png, got out.jpg; a JPEG changes"),
+        (".", "ends in .png"),
+        ("is.png", "--out: expected a file, but is.png is a folder"),
+    ],
 )
 def test_an_out_that_cannot_be_is_refused_first(folder, weights, out, message, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     (folder / "is.png").mkdir()
     assert cli.main(["inpaint", "digits", "small.png", "--mask", "small-mask.png", "--out", out]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a**b.png", "[x].PNG"])
+def test_any_name_that_ends_in_png_will_do(folder, weights, name):
+    (folder / ".a-old.png").write_text("somebody's")
+    arguments = ["inpaint", "digits", folder / "small.png", "--mask", folder / "small-mask.png"]
+    more = ["--weights", weights / "digits.safetensors", "--out", folder / name]
+    assert cli.main([str(x) for x in (*arguments, *more)]) == 0
+    assert Image.open(folder / name).format == "PNG" and (folder / ".a-old.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,47 @@ files.write_whole({str(path)!r}, write)
 
 
 def test_what_another_process_has_swept_up_meanwhile_is_no_problem(tmp_path, monkeypatch):
-    monkeypatch.setattr(type(tmp_path), "glob", lambda folder, pattern: [folder / ".file-gone.txt"])
+    gone = ".file.txt.abcdefgh.diffusion-tutorial-partial.txt"
+    monkeypatch.setattr(os, "listdir", lambda folder: [gone])
+    files.write_whole(tmp_path / "file.txt", lambda aside: aside.write_text("new"))
+    assert (tmp_path / "file.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["notes.png", "a*.png", "a**b.png", "[n].png", "?", ".png", "n.tar.gz", "x" * 250])
+def test_nobody_elses_file_is_ever_deleted(tmp_path, name):
+    foreign = [
+        ".notes-backup.png",
+        ".notes-abcdefgh.png",
+        ".ab-abcdefgh.png",
+        ".n-abcdefgh.png",
+        ".a-z.png",
+        "notes.txt",
+    ]
+    foreign += [".notes.png", ".notes.png.backup.png", ".notes.png.abcdefgh.partial.png", ".notes.png.~lock.png"]
+    foreign += [".a.png.abcdefgh.diffusion-tutorial-partial.png", ".other.png.abcdefgh.diffusion-tutorial-partial.png"]
+    for old in foreign:
+        (tmp_path / old).write_text("somebody's")
+        os.utime(tmp_path / old, (0, 0))
+    ours = []
+
+    def write(aside):
+        ours.append(aside)
+        aside.write_text("new")
+
+    files.write_whole(tmp_path / name, write)
+    assert set(os.listdir(tmp_path)) == {*foreign, name} and (tmp_path / name).read_text() == "new"
+    assert ".diffusion-tutorial-partial" in ours[0].name and ours[0].name.endswith((tmp_path / name).suffix)
+    ours[0].write_text("half")  # as a kill leaves it
+    os.utime(ours[0], (0, 0))
+    files.write_whole(tmp_path / name, write)
+    assert set(os.listdir(tmp_path)) == {*foreign, name}
+
+
+def test_a_folder_that_may_be_written_and_not_read_is_enough(tmp_path, monkeypatch):
+    def closed(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", closed)
     files.write_whole(tmp_path / "file.txt", lambda aside: aside.write_text("new"))
     assert (tmp_path / "file.txt").read_text() == "new"
 

@@ -2,10 +2,8 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from test_models import lively
 from torch import nn
 
@@ -177,23 +175,6 @@ def test_the_new_painter_is_the_same_for_the_same_seed_and_leaves_the_global_one
         1 / 0  # noqa: B018
     assert torch.equal(torch.random.get_rng_state(), before)
     assert one.output == "eps" and one.net.tokenizer.words == scenes.vocabulary()
-
-
-@pytest.mark.parametrize("colours", [(), (3,)], ids=["grey", "colour"])
-def test_a_page_has_each_picture_in_its_place_and_grey_between(colours, tmp_path, generator):
-    pixels = torch.randint(256, (5, 4, 3, *colours), generator=generator, dtype=torch.uint8).numpy()
-    common.write_page(tmp_path / "new" / "page.png", pixels, columns=2, scale=2)
-    page = np.asarray(Image.open(tmp_path / "new" / "page.png"))
-    assert page.shape == (2 * (3 * 5 + 1), 2 * (2 * 4 + 1), *colours)
-    assert all((page[dy::2, dx::2] == page[::2, ::2]).all() for dy in (0, 1) for dx in (0, 1))  # each twice as wide
-    page = page[::2, ::2].copy()
-    for i, picture in enumerate(pixels):
-        place = np.s_[5 * (i // 2) + 1 : 5 * (i // 2) + 5, 4 * (i % 2) + 1 : 4 * (i % 2) + 4]
-        assert (page[place] == picture).all()
-        page[place] = 64
-    assert (page == 64).all()
-    common.write_page(tmp_path / "page.png", pixels[:1], columns=8, scale=1)
-    assert np.asarray(Image.open(tmp_path / "page.png")).shape == (6, 5, *colours)  # no wider than its pictures
 
 
 # How good

@@ -327,7 +327,7 @@ class TestCode:
 # What each room may import of the package besides itself: the rooms of its own row and of the rows above it.
 ORDER = [
     {"markov", "schedules", "forward", "exact", "predictions"},
-    {"data", "models", "files", "pretrained"},
+    {"data", "models", "files", "pictures", "pretrained"},
     {"training", "samplers", "guidance", "editing", "metrics"},
     {"plotting"},
     {"widgets"},
@@ -339,6 +339,7 @@ NO_PAGE = {"plotting", "widgets", "checks"}  # rooms that need a notebook around
 NOT = {"checks": {"plotting", "widgets"}} | dict.fromkeys(["recipes", "evaluation", "doctor", "cli"], NO_PAGE)
 GENERAL = {
     "files",
+    "pictures",
     "pretrained",
     "plotting",
     "widgets",

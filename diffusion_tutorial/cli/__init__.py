@@ -7,6 +7,7 @@ away); never with a traceback.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,9 @@ from diffusion_tutorial.cli.common import UserError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: the process's) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no mistake
     options = parser().parse_args(argv)
     try:
         return options.run(options)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from diffusion_tutorial import pretrained, samplers, subjects
+from diffusion_tutorial import files, pictures, pretrained, samplers, subjects
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects import Subject
@@ -117,9 +117,9 @@ def check_folder(out: Path) -> None:
         raise UserError(f"--out: expected a folder, but {out} is a file")
 
 
-def check_file(out: Path) -> None:
-    """A name for a page of pictures or for arrays."""
-    if out.suffix.lower() not in (".png", ".npz"):
-        raise UserError(f"--out: expected a name that ends in .png or .npz, got {out}")
-    if out.is_dir():
-        raise UserError(f"--out: expected a file, but {out} is a folder")
+def check_file(out: Path, suffixes: tuple[str, ...] = (".png", ".npz")) -> None:
+    """A name for a file: for a page of pictures or for arrays, or for what else is asked for."""
+    try:
+        pictures.check_out(out, suffixes)
+    except files.BadFile as problem:
+        raise UserError(f"--out: {problem}") from None

@@ -2,15 +2,17 @@
 
 import argparse
 from pathlib import Path
+from typing import TypeVar
 
 from diffusion_tutorial import pictures, progress
-from diffusion_tutorial.cli.common import UserError, check_w, denoiser, each_subject, guidance, seed, weights
+from diffusion_tutorial.cli.common import UserError, check_file, check_w, denoiser, each_subject, guidance, seed, weights
 from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.subjects import Subject, retouch
 
+Read = TypeVar("Read", pictures.Picture, pictures.Mask)
 INPAINT = {
     "digits": """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
-      white in the mask is what to fill; the picture is white on black, square, of any size
+      white in the mask is what to fill; the picture is square, of any size, white on black or ink on paper
 """,
     "scenes": """  diffusion-tutorial inpaint scenes cat.png --mask head.png --prompt "a cat on the moon" --out cat2.png
   diffusion-tutorial inpaint scenes cat.png --mask head.png --method replace --seed 3 --out cat3.png
@@ -26,7 +28,8 @@ EDIT = {
 """,
 }
 SCALE = "guidance scale (default: %(default)g, 1 is none)"
-ANYWHERE = "white where to change (default: where the two conditions make the model guess differently)"
+ANYWHERE = "where to change (default: where the two conditions make the model guess differently)"
+PAINTED = "painted is what is opaque, if some of it is transparent, else what is brighter: white on black is best"
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -34,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     of = "fill in part of a picture by the model of {}".format
     parts = each_subject(commands, "inpaint", "fill in what is missing", INPAINT, _inpaint, lambda x: of(x.name))
     for subject, part in parts.items():
-        _files(part, "white where to fill", required=True)
+        _files(part, "where to fill", required=True)
         subject.condition.one_option(part, subject.condition.option, "what the picture should show (default: anything)")
         method = "repaint (default) goes back and forth, so that the new fits the old; replace does not"
         part.add_argument("--method", default="repaint", help=method)
@@ -53,14 +56,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _files(part: argparse.ArgumentParser, mask: str, required: bool) -> None:
     part.add_argument("image", type=Path, metavar="IMAGE.png", help="a square picture of any size")
-    part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=f"of the same size: {mask}")
+    part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=f"of the same size, painted {mask}; {PAINTED}")
     weights(part)
     seed(part)
-    part.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture, as large as it came")
+    kept = "the picture, as large as it came; a .png keeps every other pixel"
+    part.add_argument("--out", type=Path, required=True, metavar="FILE.png", help=kept)
 
 
 def _check(options: argparse.Namespace) -> None:
-    pictures.check_out(options.out)
+    check_file(options.out, (".png",))
     check_w(options.w)
 
 
@@ -74,9 +78,8 @@ def _inpaint(options: argparse.Namespace) -> int:
     if wish:
         subject.condition.check(model.net, [wish], subject.condition.option)
     cond = subject.condition.encode(model.net, [wish]) if wish not in (None, "") else None
-    picture = pictures.read_picture(options.image, subject.shape)
-    hole, mask = pictures.read_mask(options.mask, picture, subject.shape[1])
-    _say(picture.notes)
+    picture = _told(pictures.read_picture(options.image, subject.shape))
+    hole, mask, _ = _told(pictures.read_mask(options.mask, picture, subject.shape[1]))
     drawn = retouch.fill(model, picture.x0, mask, cond, options.method, options.w, options.seed)
     pictures.write_edited(options.out, picture, drawn, hole)
     print(f"filled {hole.mean():.0%} of {options.image}: {options.out}")
@@ -94,19 +97,20 @@ def _edit(options: argparse.Namespace) -> int:
         told = condition.one(options, option)
         condition.check(net, [told], option)
         conds.append(condition.encode(net, [told]))
-    picture = pictures.read_picture(options.image, subject.shape)
+    picture = _told(pictures.read_picture(options.image, subject.shape))
     if options.mask is None:
         mask = retouch.find_mask(model, picture.x0, *conds, Streams(options.seed, [0]))
         hole = pictures.widen(mask, picture)
     else:
-        hole, mask = pictures.read_mask(options.mask, picture, subject.shape[1])
-    _say(picture.notes)
+        hole, mask, _ = _told(pictures.read_mask(options.mask, picture, subject.shape[1]))
     drawn = retouch.change(model, picture.x0, *conds, mask, options.w, options.strength)
     pictures.write_edited(options.out, picture, drawn, hole)
     print(f"changed {hole.mean():.0%} of {options.image}: {options.out}")
     return 0
 
 
-def _say(notes: tuple[str, ...]) -> None:
-    for sentence in notes:
+def _told(read: Read) -> Read:
+    """A picture or a mask; what a person would want to know of it is said."""
+    for sentence in read.notes:
         progress.note(sentence)
+    return read

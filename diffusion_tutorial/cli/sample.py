@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from diffusion_tutorial import files, pictures
+from diffusion_tutorial import pictures
 from diffusion_tutorial.cli.common import UserError, check_file, denoiser, each_subject, guidance, how, sampling, seed, weights
 from diffusion_tutorial.subjects import Subject
 from diffusion_tutorial.subjects.conditions import Asked
@@ -68,7 +68,7 @@ def write(path: Path, subject: Subject, drawn: Tensor, asked: Asked) -> None:
     pixels = subject.to_pixels(drawn)
     if path.suffix.lower() == ".npz":
         arrays = {"images": pixels, subject.condition.key: subject.condition.array(asked.conditions)}
-        files.write_whole(path, lambda aside: np.savez_compressed(aside, **arrays))
+        pictures.write_arrays(path, **arrays)
         return
     columns = min(asked.block, subject.columns)
     blocks = pixels.reshape(-1, asked.block, *pixels.shape[1:])
