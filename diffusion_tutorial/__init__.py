@@ -15,11 +15,19 @@ The notebooks in notebooks/ derive every idea once and then import it from here.
 A denoiser is any callable `model(x_t, t, cond=None) -> eps_hat`: x_t (batch, channels, height, width) float, t (batch,)
 int64, cond what the model was trained with or None. Samplers drive one, guidance wraps one, tests write one in a line.
 
-The rooms, in the order of the lessons (each names the lesson that derives it): `markov`, `schedules` and `forward`,
-`exact`, `training`, `models`, `predictions`, `samplers`, `guidance`, `editing`; `metrics` says how good samples are.
-`data` holds the datasets, `pretrained` the weights that come with the package. `plotting` and `widgets` draw, `checks`
-answers exercises. `cli` is the command `diffusion-tutorial`, `recipes`, `evaluation` and `doctor` do its work, and `files`
-writes whole files or none. Importing this module loads none of them.
+The rooms, from the mathematics to the command; each names its lesson:
+`markov`, `noise`, `schedules`, `forward`, `exact`, `predictions`: chains, noise, and what is left of a picture in it.
+`data`, `models`, `losses`, `training`: pictures, networks, what is minimised, the one loop that does it.
+`samplers`, `guidance`, `editing`, `metrics`: from static to a picture, to the one wanted, to a changed one; how good it is.
+`files`, `pictures`, `pretrained`, `progress`: files that are whole or not there, pictures and weights in them, patience.
+`plotting`, `widgets`, `checks`: what the notebooks draw with, and what answers exercises.
+`run`, `subjects`, `evaluation`, `doctor`, `cli`: the command `diffusion-tutorial`. A subject is what can be trained, drawn and
+judged; a run is what happens around it. `threads` is settled below, before torch is loaded. Importing this module loads no
+other room.
 """
 
+from diffusion_tutorial import threads
+
 __version__ = "0.1.0"
+
+threads.settle()

@@ -7,8 +7,8 @@ import time
 
 import torch
 
-from diffusion_tutorial import files, pretrained, run, subjects
-from diffusion_tutorial.losses import Denoising, shuffled
+from diffusion_tutorial import files, pretrained, run, subjects, threads
+from diffusion_tutorial.losses import Denoising
 from diffusion_tutorial.training import Training
 
 ENOUGH = 300.0  # pictures a second of digit training: below it the lessons take longer than they say
@@ -49,6 +49,8 @@ def _memory() -> None:
 
 def _speed() -> None:
     print(f"compute  CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; no lesson needs a GPU")
+    if (cores := threads.quota()) is not None:
+        print(f"         this container may use {cores} of them, and torch takes as many")
     print("         measuring training speed ...", end="\r", flush=True)
     rate = images_per_second(5.0)
     print(f"         {rate:.0f} digits a second in training, network of "Build the network"     ")

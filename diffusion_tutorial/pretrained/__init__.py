@@ -18,7 +18,7 @@ from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
 
 FOLDER = Path(__file__).parent
-SHIPPED = ("digits", "digit_classifier", "scenes", "scene_classifier")
+SHIPPED = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 DENOISERS = {"denoiser": UNet, "text denoiser": TextUNet}
 CLASSIFIERS = {"classifier": Classifier, "scene classifier": SceneClassifier}
 
@@ -54,7 +54,8 @@ def read(path: str | Path) -> nn.Module:
     tensors, about = files.read_tensors(path)
     try:
         if about["kind"] in DENOISERS:
-            model = Denoiser(DENOISERS[about["kind"]](**about["net"]), tensors.pop("alpha_bar"), about["output"])
+            net, alpha_bar = DENOISERS[about["kind"]](**about["net"]), tensors.pop("alpha_bar")
+            model = Denoiser(net, alpha_bar, about["output"], about.get("clip", 1.0))
         else:
             model = CLASSIFIERS[about["kind"]](**about["net"])
         model.load_state_dict({name: x.float() if x.is_floating_point() else x for name, x in tensors.items()})
@@ -68,7 +69,7 @@ def write(path: str | Path, model: nn.Module) -> str:
     tensors = {k: x.half() if x.is_floating_point() else x for k, x in model.state_dict().items()}
     if isinstance(model, Denoiser):
         tensors["alpha_bar"] = model.alpha_bar
-        about = {"kind": _kind(DENOISERS, model.net), "net": model.net.config, "output": model.output}
+        about = {"kind": _kind(DENOISERS, model.net), "net": model.net.config, "output": model.output, "clip": model.clip}
     else:
         about = {"kind": _kind(CLASSIFIERS, model), "net": model.config}
     files.write_tensors(path, tensors, about)
