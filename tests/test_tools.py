@@ -13,22 +13,24 @@ import generated  # noqa: E402
 import order  # noqa: E402
 import times  # noqa: E402
 
+START, DISSOLVE = order.file("start_here"), order.file("dissolve_a_picture")  # the tests hold in any order
+
 
 class TestOrder:
     def test_a_number_is_the_place_in_the_order(self):
-        assert order.file("start_here") == "00_start_here.ipynb" and order.number("race_a_gan") == 15
-        assert len(set(order.TITLES.values())) == len(order.SLUGS) == len(set(order.SLUGS)) == 20
+        assert [order.number(slug) for slug in order.SLUGS] == list(range(len(order.SLUGS)))
+        assert START == f"{order.SLUGS.index('start_here'):02d}_start_here.ipynb"
+        assert len(set(order.TITLES.values())) == len(order.SLUGS) == len(set(order.SLUGS))
 
     def test_files_are_renamed_when_the_order_changes(self, tmp_path):
-        for name in ("07_start_here", "00_dissolve_a_picture", "05_why_not_one_jump"):
-            (tmp_path / f"{name}.ipynb").write_text(name)
+        right = order.file("why_not_one_jump")
+        for name in ("97_start_here.ipynb", "98_dissolve_a_picture.ipynb", right):
+            (tmp_path / name).write_text(name)
         renamed = order.renumber(tmp_path)
-        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-            "00_start_here.ipynb": "07_start_here",
-            "04_dissolve_a_picture.ipynb": "00_dissolve_a_picture",
-            "05_why_not_one_jump.ipynb": "05_why_not_one_jump",
-        }
-        assert len(renamed) == 2 and order.renumber(tmp_path) == []
+        assert renamed == [("97_start_here.ipynb", START), ("98_dissolve_a_picture.ipynb", DISSOLVE)]
+        now = {path.name: path.read_text() for path in tmp_path.iterdir()}
+        assert now == {START: "97_start_here.ipynb", DISSOLVE: "98_dissolve_a_picture.ipynb", right: right}
+        assert order.renumber(tmp_path) == []
 
     def test_a_lesson_outside_the_order_is_refused(self, tmp_path):
         (tmp_path / "03_unheard_of.ipynb").write_text("")
@@ -36,8 +38,8 @@ class TestOrder:
             order.renumber(tmp_path)
 
     def test_links_follow(self):
-        old = 'see [it](17_dissolve_a_picture.ipynb), <a href="99_start_here.ipynb">this</a> and [that](17_other.ipynb)'
-        new = 'see [it](04_dissolve_a_picture.ipynb), <a href="00_start_here.ipynb">this</a> and [that](17_other.ipynb)'
+        old = 'see [it](98_dissolve_a_picture.ipynb), <a href="97_start_here.ipynb">this</a> and [that](96_other.ipynb)'
+        new = f'see [it]({DISSOLVE}), <a href="{START}">this</a> and [that](96_other.ipynb)'
         assert order.relinked(old) == new == order.relinked(new)
 
     def test_the_first_lesson_has_none_before_and_the_last_none_after(self):
@@ -54,11 +56,10 @@ class TestNumbersAndLinks:
         assert generated.figures("2.5 times, Figure 10.11 at 0.5", 3) == "2.5 times, Figure 3.11 at 0.5"
 
     def test_a_figure_of_another_lesson_is_a_link_and_takes_its_number(self):
-        link = "[Figure 3.4](04_dissolve_a_picture.ipynb)"
-        html = '<a href="04_dissolve_a_picture.ipynb">Figure 1.4</a>'
-        assert generated.figures(f"Figure 1.1, {link}, {html}, [Figure 1.2](a.png)", 9) == (
-            'Figure 9.1, [Figure 4.4](04_dissolve_a_picture.ipynb), <a href="04_dissolve_a_picture.ipynb">Figure 4.4</a>, '
-            "[Figure 9.2](a.png)"
+        link, html = f"[Figure 3.4]({DISSOLVE})", f'<a href="{DISSOLVE}">Figure 1.4</a>'
+        there = f"Figure {order.number('dissolve_a_picture')}.4"
+        assert generated.figures(f"Figure 1.1, {link}, {html}, [Figure 1.2](a.png)", 99) == (
+            f'Figure 99.1, [{there}]({DISSOLVE}), <a href="{DISSOLVE}">{there}</a>, [Figure 99.2](a.png)'
         )
 
     def test_papers_are_linked_once(self):
