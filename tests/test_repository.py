@@ -144,6 +144,17 @@ class TestLinks:
         readme = (ROOT / "README.md").read_text()
         assert tool.table() in readme, "run `make badges`"
 
+    def test_the_form_of_an_opening_that_contributing_gives_is_one_that_is_filled(self, tmp_path):
+        form = re.search(r"^   ```\n   (# 12 .+?)\n   ```$", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S)[1]
+        cells = [nbformat.v4.new_markdown_cell(re.sub("^   ", "", form, flags=re.M)), nbformat.v4.new_code_cell("1")]
+        notebook, path = nbformat.v4.new_notebook(cells=cells), tmp_path / "12_say_what_it_does.ipynb"
+        tool.refresh(notebook, path)
+        notebook.cells[0].source = tool.between(notebook.cells[0].source, "time", "5 s")
+        nbformat.write(notebook, path)
+        start = f"| 12 | [Say what it does](notebooks/{path.name}) | something to take home | 45–60 minutes | 5 s | "
+        assert tool.row(path) == start + tool.badges(path) + " |"
+        assert f"\n{tool.badges(path)}\n<!-- /badges -->\n\nTwo" in notebook.cells[0].source
+
     @pytest.mark.parametrize("path", [ROOT / "README.md", *LESSONS], ids=lambda path: path.stem)
     def test_every_badge_names_a_file_that_exists(self, path):
         links = BADGE.findall(path.read_text())

@@ -169,7 +169,9 @@ def test_explore_makes_the_control_that_was_asked_for():
     assert [control.description for control in (n, x, menu, also)] == ["n", "x", "menu", "also"]
 
 
-@pytest.mark.parametrize("spec", [(0, 1, 0.5), (), [], (0, 1, 0.1, 5), (5, 1, 1, 2), (0, 1, 0, 0)])
+@pytest.mark.parametrize(
+    "spec", [(0, 1, 0.5), (), [], (0, 1, 0.1, 5), (5, 1, 1, 2), (0, 1, 0, 0), ("a", 1, 0.5, 0), ("a", 0, 1, 0.5, 0)]
+)
 def test_explore_refuses_a_control_that_is_none(spec, as_learner):
     with pytest.raises(ValueError, match=r"expected x (as \(lowest|to begin)"):
         widgets.explore(Drawer(), "c", "a", x=spec)
