@@ -274,6 +274,31 @@ def test_a_photo_of_a_digit_becomes_one_of_mnists(page, light):
     )  # not turned or mirrored
 
 
+@pytest.mark.parametrize("light", [True, False])
+def test_strokes_on_a_transparent_ground_are_what_counts(page, light):
+    alpha = Image.new("L", (300, 400), 0)
+    ImageDraw.Draw(alpha).line([(60, 300), (60, 180), (110, 180)], fill=255, width=14)
+    sheet = Image.new("RGBA", alpha.size, "white" if light else "black")
+    sheet.putalpha(alpha)
+    pad = upload(figure(page, PAD), png(sheet))
+    rows, columns = np.nonzero(pad > 100)
+    assert pad.max() == 255 and not pad[:3].any() and 19 <= rows.max() - rows.min() + 1 <= 21
+    assert columns.max() - columns.min() < 12 and (pad > 100).sum() < 100
+
+
+def test_a_photo_is_turned_as_the_camera_says(page):
+    upright = Image.new("L", (300, 400), 230)
+    ImageDraw.Draw(upright).line([(60, 180), (200, 180), (120, 330)], fill=40, width=14)
+    sheet = upright.transpose(Image.Transpose.ROTATE_90)  # as the sensor has it
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    sheet.save(buffer, "jpeg", quality=95, exif=exif)
+    card = figure(page, PAD)
+    expected = upload(card, png(upright))
+    turned = upload(card, {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": buffer.getvalue()})
+    assert np.abs(turned.astype(int) - expected).mean() < 3
+
+
 def test_photos_of_ten_digits_are_read_as_what_they_are(page):
     card, judge = figure(page, PAD), pretrained.load("digit_classifier")
     images, labels = digits.load()

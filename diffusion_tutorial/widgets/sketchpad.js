@@ -69,19 +69,32 @@ function withoutSpecks(ink, width) {
   return ink.map((value, i) => (masses[piece[i]] >= largest / 10 ? value : 0));
 }
 
+// How bright each point is, 0..255. What is transparent is background: as bright as the edge, or where most of the edge
+// is transparent as well, black under light strokes and white under dark ones.
+function greyOf(data, width, height) {
+  const light = Array.from({ length: width * height }, (_, i) =>
+    0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
+  const alpha = light.map((_, i) => data[4 * i + 3] / 255);
+  const mean = (places) => {
+    const weight = places.reduce((sum, i) => sum + alpha[i], 0);
+    return [places.reduce((sum, i) => sum + alpha[i] * light[i], 0) / (weight || 1), weight / places.length];
+  };
+  const all = [...light.keys()];
+  const inside = (i) => i % width && (i + 1) % width && i >= width && i < width * (height - 1);
+  const [edge, share] = mean(all.filter((i) => !inside(i)));
+  const ground = share > 0.5 ? edge : mean(all)[0] > 127.5 ? 0 : 255;
+  return light.map((value, i) => alpha[i] * value + (1 - alpha[i]) * ground);
+}
+
 // A photo as a digit of MNIST's: grey, inverted where most of it, the paper, is light, freed of shadows by taking the
 // mean of the surroundings away, its contrast stretched, the digit cut out and centred.
 function digitOf(photo) {
   const zoom = LOOK / Math.max(photo.width, photo.height);
   const [width, height] = [photo.width, photo.height].map((side) => Math.max(1, Math.round(side * zoom)));
   const context = node("canvas", { width, height }).getContext("2d");
-  context.fillStyle = "white"; // under a picture that is transparent
-  context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
   context.drawImage(photo, 0, 0, width, height);
-  const { data } = context.getImageData(0, 0, width, height);
-  const grey = Array.from({ length: width * height }, (_, i) =>
-    0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
+  const grey = greyOf(context.getImageData(0, 0, width, height).data, width, height);
   const sorted = [...grey].sort((a, b) => a - b);
   const paperIsLight = sorted[sorted.length >> 1] > (sorted[0] + sorted.at(-1)) / 2;
   const mean = smooth(grey, width, height, LOOK / 4);
