@@ -57,6 +57,7 @@ class Denoising:
         return x0, t, eps, cond
 
     def __call__(self, model: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Tensor) -> Float[Tensor, "batch"]:
+        """The network's squared error on each picture."""
         return training_loss(model, x0, t, eps, cond)
 
 
@@ -74,6 +75,7 @@ class Classification:
         return self.draw(n, generator)
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Float[Tensor, "batch"]:
+        """-log p(label | picture), summed over the lists."""
         answers: Sequence[Tensor] | Tensor = model(images)
         answers = (answers,) if isinstance(answers, Tensor) else answers
         wanted = labels.to(images.device).unsqueeze(1).flatten(1).unbind(1)

@@ -104,7 +104,9 @@ def guess(
     return Guess(x0_from_eps(x_t, eps_hat, t, alpha_bar), eps_hat)
 
 
-def cut(guess: Guess, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], alpha_bar: Tensor, clip: float | None) -> Guess:
+def cut(
+    guess: Guess, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], alpha_bar: Tensor, clip: float | None
+) -> Guess:
     """x0_hat cut to [-clip, clip], and eps_hat found anew from it, so that the two go on saying the same; None cuts nothing."""
     if clip is None:
         return guess

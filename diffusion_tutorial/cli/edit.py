@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from diffusion_tutorial import pictures, progress
-from diffusion_tutorial.cli.common import UserError, check_file, check_w, denoiser, each_subject, guidance, seed, weights
+from diffusion_tutorial.cli.common import (
+    UserError,
+    check_file,
+    check_w,
+    denoiser,
+    each_subject,
+    guidance,
+    seed,
+    weights,
+)
 from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.subjects import Subject, retouch
 
@@ -56,7 +65,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _files(part: argparse.ArgumentParser, mask: str, required: bool) -> None:
     part.add_argument("image", type=Path, metavar="IMAGE.png", help="a square picture of any size")
-    part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=f"of the same size, painted {mask}; {PAINTED}")
+    part.add_argument(
+        "--mask", type=Path, required=required, metavar="MASK.png", help=f"of the same size, painted {mask}; {PAINTED}"
+    )
     weights(part)
     seed(part)
     kept = "the picture, as large as it came; a .png keeps every other pixel"

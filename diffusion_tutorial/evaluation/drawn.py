@@ -35,7 +35,9 @@ def reword(attributes: Int[Tensor, "3"], generator: torch.Generator) -> str:
 
 def draw(asked: Int[Tensor, "n 3"], generator: torch.Generator) -> UInt8[Tensor, "n 48 48 3"]:
     """As many really drawn scenes of the same combinations, under a progress bar."""
-    return torch.cat([scenes.to_pixels(scenes.draw(part, generator)) for part in progress.each(asked.split(PART), "scenes")])
+    return torch.cat(
+        [scenes.to_pixels(scenes.draw(part, generator)) for part in progress.each(asked.split(PART), "scenes")]
+    )
 
 
 def read(path: Path) -> tuple[UInt8[Tensor, "n 48 48 3"], Int[Tensor, "n 3"], int]:

@@ -70,7 +70,13 @@ def report_model(
     print(f"{n} edits of each attribute: {', '.join(EDITS)}", flush=True)
     rows = measure(subject, model, n, seed, walk.w)
     protocol = {"n": f"{n} for each attribute", "combinations": "held out, but for those that get a new place"}
-    protocol |= {"weights": weights, "seed": seed, "w": walk.w, "steps": retouch.EDIT_STEPS, "strength": retouch.STRENGTH}
+    protocol |= {
+        "weights": weights,
+        "seed": seed,
+        "w": walk.w,
+        "steps": retouch.EDIT_STEPS,
+        "strength": retouch.STRENGTH,
+    }
     forms = dict.fromkeys((DONE, ASKED, KEPT), tables.PER_CENT), {STAYED: tables.DECIBELS, ENOUGH: tables.PER_CENT}
     return tables.report(rows, list(forms), NOTE, protocol, subject.judge, out)
 

@@ -33,7 +33,14 @@ NOTE = "Intervals: for other draws of n pictures. The Frechet distance is over o
 
 
 def report_model(
-    subject: Subject, model: Denoiser, weights: str, n: int, out: Path | None, seed: int, walk: Walk, against: str | None
+    subject: Subject,
+    model: Denoiser,
+    weights: str,
+    n: int,
+    out: Path | None,
+    seed: int,
+    walk: Walk,
+    against: str | None,
 ) -> int:
     """Draw n pictures, measure them, print table and protocol, write `out`."""
     real = reference(subject, against)

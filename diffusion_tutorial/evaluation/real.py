@@ -43,9 +43,7 @@ def reference(subject: Subject, against: str | None = None) -> Reference:
     return Reference(name, images[rest], images[others], None if labels is None else labels[others])
 
 
-def read(
-    subject: Subject, path: Path, least: int = LEAST
-) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, "n"] | None]:
+def read(subject: Subject, path: Path, least: int = LEAST) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, "n"] | None]:
     """Pictures in [-1, 1] and labels (None where there are none) from an .npz such as `sample` writes.
 
     images: uint8 N x height x width, in colour x 3; labels, if any: whole numbers N, from 0 on, or -1 for none.

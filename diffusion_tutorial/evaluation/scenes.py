@@ -55,7 +55,12 @@ def report_model(
     with common.evaluations(model.net) as calls:
         for name, prompts, static in ((PLAIN, plain, seed), (REWORDED, reworded, other)):
             sets[name] = scenes.to_pixels(subject.draw(model, prompts, static, walk))
-    made = {"weights": weights, "seed": seed, **asdict(walk), "network_evaluations_per_sample": round(sum(calls) / (2 * n), 3)}
+    made = {
+        "weights": weights,
+        "seed": seed,
+        **asdict(walk),
+        "network_evaluations_per_sample": round(sum(calls) / (2 * n), 3),
+    }
     return _report(subject, {**sets, DRAWN: ceiling}, asked, made, out)
 
 

