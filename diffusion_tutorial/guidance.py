@@ -59,6 +59,7 @@ class Guided(Around):
     def __call__(
         self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None
     ) -> Float[Tensor, "batch ..."]:
+        """The guided eps_hat."""
         (eps_hat,) = self._guided(lambda *asked: (self.denoiser(*asked),), x_t, t, cond)
         return eps_hat
 

@@ -127,6 +127,8 @@ class Denoiser(nn.Module):
     precision; eps_hat is always computed in float32. t and cond may live on the CPU, wherever the network is.
     """
 
+    net: Any
+
     def __init__(
         self, net: nn.Module, alpha_bar: Float[Tensor, "times"], output: str = "eps", clip: float | None = 1.0
     ):
@@ -171,7 +173,7 @@ class Around:
     """A denoiser around another: what it does not change (schedule, range, null condition) is the inner one's."""
 
     def __init__(self, denoiser: Callable[..., Tensor]):
-        self.denoiser = denoiser
+        self.denoiser: Any = denoiser
 
     def __getattr__(self, name: str) -> Any:
         if name == "denoiser":  # not there yet, as while it is copied

@@ -45,13 +45,13 @@ class Trainable(Protocol):
     def begin(self, out: Path) -> None:
         """Before the first step of a new run."""
 
-    def look(self, model: nn.Module, out: Path, step: int) -> None:
+    def look(self, model: Any, out: Path, step: int) -> None:
         """At each milestone."""
 
-    def about(self, model: nn.Module, settings: dict) -> dict:
+    def about(self, model: Any, settings: dict) -> dict:
         """The first lines of the card."""
 
-    def measure(self, model: nn.Module, n: int, out: Path) -> dict:
+    def measure(self, model: Any, n: int, out: Path) -> dict:
         """The lines of the card that are measured."""
 
 

@@ -108,13 +108,14 @@ def _edit(options: argparse.Namespace) -> int:
         told = condition.one(options, option)
         condition.check(net, [told], option)
         conds.append(condition.encode(net, [told]))
+    source, target = conds
     picture = _told(pictures.read_picture(options.image, subject.shape))
     if options.mask is None:
-        mask = retouch.find_mask(model, picture.x0, *conds, Streams(options.seed, [0]))
+        mask = retouch.find_mask(model, picture.x0, source, target, Streams(options.seed, [0]))
         hole = pictures.widen(mask, picture)
     else:
         hole, mask, _ = _told(pictures.read_mask(options.mask, picture, subject.shape[1]))
-    drawn = retouch.change(model, picture.x0, *conds, mask, options.w, options.strength)
+    drawn = retouch.change(model, picture.x0, source, target, mask, options.w, options.strength)
     pictures.write_edited(options.out, picture, drawn, hole)
     print(f"changed {hole.mean():.0%} of {options.image}: {options.out}")
     return 0

@@ -27,7 +27,7 @@ def held_out(n: int) -> Int[Tensor, "n 3"]:
 def reword(attributes: Int[Tensor, "3"], generator: torch.Generator) -> str:
     """A caption in any wording and with any synonyms, as in training, but never the plain one."""
     while True:
-        wording = torch.randint(len(scenes.WORDINGS), (), generator=generator).item()
+        wording = int(torch.randint(len(scenes.WORDINGS), (), generator=generator))
         text = scenes.caption(attributes, wording, generator)
         if text != scenes.plain_caption(attributes):
             return text

@@ -49,6 +49,14 @@ def load(name: str) -> nn.Module:
     return read(path)
 
 
+def denoiser(name: str) -> Denoiser:
+    """A shipped model that draws."""
+    model = load(name)
+    if not isinstance(model, Denoiser):
+        raise ValueError(f"expected a model that draws, got {name}, which reads")
+    return model
+
+
 def read(path: str | Path) -> nn.Module:
     """The model in a weights file that `write` wrote, in float32 and evaluation mode; files.BadFile if it is not one."""
     tensors, about = files.read_tensors(path)

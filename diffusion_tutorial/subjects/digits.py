@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,10 +11,9 @@ from torch.nn import functional as F
 
 from diffusion_tutorial import metrics, progress
 from diffusion_tutorial.data import digits
-from diffusion_tutorial.losses import Classification, Draw, shuffled
+from diffusion_tutorial.losses import Classification, Draw, Loss, shuffled
 from diffusion_tutorial.models.classifier import Classifier
 from diffusion_tutorial.models.unet import UNet
-from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects.base import Evaluation, Judge, Subject
 from diffusion_tutorial.subjects.conditions import Labels
@@ -46,7 +46,7 @@ class DigitJudge(Judge):
     def new(self, settings: dict) -> nn.Module:
         return Classifier()
 
-    def loss(self, settings: dict) -> Classification:
+    def loss(self, settings: dict) -> Loss:
         images, labels = pictures(settings)
         padded = F.pad(images, (2, 2, 2, 2), value=-1)
 
@@ -60,7 +60,7 @@ class DigitJudge(Judge):
     def data(self, settings: dict) -> str:
         return SETS[settings["data"]]
 
-    def measure(self, model: nn.Module, n: int, out: Path) -> dict:
+    def measure(self, model: Any, n: int, out: Path) -> dict:
         """Accuracy on the 10,000 test digits of MNIST, where they are to be had."""
         try:
             images, labels = digits.load("full", train=False)
@@ -116,7 +116,7 @@ class Digits(Subject):
     def read_back(self, images: Float[Tensor, "n 1 28 28"], asked: Sequence[int]) -> Bool[Tensor, "n"]:
         return metrics.predict(self.judge.load(), images).argmax(1) == torch.tensor(asked)
 
-    def measure(self, model: Denoiser, n: int, out: Path) -> dict:
+    def measure(self, model: Any, n: int, out: Path) -> dict:
         """Share of n samples, labels in turn, that the shipped judge reads: as trained, and guided."""
         if not n:
             return {}
