@@ -1,11 +1,15 @@
 """What the commands share: options, checks of what the user gave, and the error for what the user can mend."""
 
 import argparse
+import sys
 from pathlib import Path
 
 SCENES_W, SCENES_SPACING = 3.0, "karras"  # W and SPACING of recipes.scenes, which is slow to import
 OPENMOJI = "\nThe faces and things in the pictures are by OpenMoji (https://openmoji.org), CC BY-SA 4.0.\n"
 GUIDANCE = "guidance scale: 1 is none, more obeys label or prompt more"
+
+
+SEEDS = 2**63  # a seed is below it
 
 
 class UserError(Exception):
@@ -38,7 +42,18 @@ def sampling(command: argparse.ArgumentParser, sampler: str = "ddpm") -> None:
     command.add_argument(
         "--spacing", help="trailing (default; scenes and heun: karras), linspace, leading, logsnr or karras"
     )
-    command.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures")
+    command.add_argument("--seed", type=seed, default=0, help="the same seed draws the same pictures")
+
+
+def seed(text: str) -> int:
+    """The type of every --seed: a whole number that a generator takes."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < SEEDS:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {SEEDS - 1}, got {text}")
+    return number
 
 
 def denoiser(options: argparse.Namespace, of: str = "digits"):
@@ -86,12 +101,16 @@ def check_w(w: float) -> None:
         raise UserError(f"--w: expected a guidance scale from -100 to 100, got {w}")
 
 
-def check_words(tokenizer, option: str, captions: list[str]) -> None:
-    """Whether the model knows every word, before anything slow begins."""
+def check_words(tokenizer, option: str, captions: list[str]) -> bool:
+    """Whether there is a word in every caption; a line for what is not taken as typed. Before anything slow begins."""
     try:
         tokenizer(captions)
+        understood = [tokenizer.understand(caption) for caption in captions]
     except ValueError as problem:
         raise UserError(f"--{option}: {problem}") from problem
+    for note in dict.fromkeys(note for _, notes in understood for note in notes):
+        print(f"--{option}: {note}", file=sys.stderr)
+    return all(words for words, _ in understood)
 
 
 def check_folder(out: Path) -> None:

@@ -12,6 +12,7 @@ from diffusion_tutorial.cli.common import (
     command,
     denoiser,
     guidance,
+    seed,
     weights,
 )
 
@@ -68,7 +69,7 @@ def _files(part: argparse.ArgumentParser, required: bool) -> None:
     mask = "of the same size: " + ("white where to fill" if required else found)
     part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=mask)
     weights(part)
-    part.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
+    part.add_argument("--seed", type=seed, default=0, help="the same seed draws the same picture (default: 0)")
     part.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture, as large as it came")
 
 

@@ -93,9 +93,9 @@ def _sample_scenes(options: argparse.Namespace) -> int:
 
     way = walk(options)
     model = denoiser(options, "scenes")
-    check_words(model.net.tokenizer, "prompt", options.prompt)
+    there_are_words = check_words(model.net.tokenizer, "prompt", options.prompt)
     check_words(model.net.tokenizer, "negative", [options.negative or ""])
-    if not all(model.net.tokenizer.split(prompt) for prompt in options.prompt):
+    if not there_are_words:
         print("an empty prompt is unconditional: the model draws whatever it likes", file=sys.stderr)
     prompts = [prompt for prompt in options.prompt for _ in range(options.n)]
     drawn = recipes.draw_scenes(model, prompts, seed=options.seed, negative=options.negative, **way)

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from diffusion_tutorial.cli.common import UserError, check_folder, command
+from diffusion_tutorial.cli.common import UserError, check_folder, command, seed
 
 # what a training is made of unless you say otherwise
 DIGITS = {"width": 32, "batch": 64, "lr": 4e-3, "t_bias": 2.0, "evaluate": 500}
@@ -63,7 +63,7 @@ def _training(command: argparse.ArgumentParser, out: str) -> None:
     """The options of every training."""
     command.add_argument("--budget", default="120s", help="seconds of training, 120s (default), or steps, 2000steps")
     command.add_argument("--out", type=Path, default=out, metavar="DIR", help="folder for what it makes (%(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="the same seed and steps give the same weights, on a CPU")
+    command.add_argument("--seed", type=seed, default=0, help="the same seed and steps give the same weights, on a CPU")
 
 
 def _network(command: argparse.ArgumentParser) -> None:
