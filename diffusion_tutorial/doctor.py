@@ -47,6 +47,8 @@ def _data() -> list[str]:
     where = (
         "there"
         if digits.full_is_there()
+        else f"not there, {digits.misnamed()[:-1]}"
+        if digits.misnamed()
         else f"not there; optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
     )
     print(f"         the full MNIST, 60,000: {where}")

@@ -37,7 +37,8 @@ def reference(against: str | None = None) -> Reference:
         images, labels = read(Path(against), 2 * LEAST)
         name = Path(against).name
     else:
-        images, labels, name = digits.load_or_sample("full" if digits.full_is_there() else "sample")
+        wanted = "full" if digits.full_is_there() or digits.misnamed() else "sample"
+        images, labels, name = digits.load_or_sample(wanted)
     cut = POOL if name == "full" else len(images) // 2
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     others, rest = order[:cut], order[cut:]

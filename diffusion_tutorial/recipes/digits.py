@@ -38,15 +38,15 @@ def train_digits(
 
     settings: a value for each of DIGITS_SETTINGS; a resumed run must have the settings that it was started with.
     """
-    images, labels, data = digits.load_or_sample(settings["data"])
-    settings = common.settle(settings | {"data": data}, out, resume)
+    images, labels = digits.load(settings["data"])
+    settings = common.settle(settings, out, resume)
     model = new_denoiser(settings["width"], settings["predict"], settings["seed"])
     made = common.train_denoiser(
         *("digits", out, settings, model, shuffled(images, labels)),
         *(steps, seconds, resume, compile),
         measure=lambda model: _quality(model, evaluate) if evaluate else {},
         model_is="digits: a label-conditional U-Net denoiser for 28 x 28 handwritten digits",
-        data=DATA[data],
+        data=DATA[settings["data"]],
         licence=LICENCE,
     )
     if evaluate:
