@@ -78,7 +78,7 @@ class Tokenizer:
     def _refuse(self, word: str) -> NoReturn:
         if english.negates(word):
             hint = (
-                "without it the rest would mean the opposite; say what should be there, and what should not by "
+                "it turns the meaning round, so it is not passed over: say what should be there, and what should not by "
                 "--negative of `sample scenes` (negative= in Python)"
             )
         else:
