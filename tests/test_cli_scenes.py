@@ -250,6 +250,57 @@ class TestSample:
         assert (sampled("--steps", 2) == sampled("--steps", 2, "--negative", "")).all()
 
 
+class TestWords:
+    @pytest.fixture
+    def draw(self, folder, tmp_path, monkeypatch, capsys):
+        """What `sample scenes` draws from and says."""
+        monkeypatch.setattr(recipes, "draw_scenes", lambda _, prompts, **__: torch.zeros(len(prompts), 3, 48, 48))
+        own = ["--weights", str(folder / "own.safetensors"), "--n", "1", "--out", str(tmp_path / "x.npz")]
+
+        def run(*options):
+            assert cli.main(["sample", "scenes", *own, *options]) == 0
+            return capsys.readouterr().err
+
+        return run
+
+    def test_what_is_not_taken_as_typed_is_said_once_in_a_line(self, draw, tmp_path):
+        asked = "can you draw two cats …, please? 🐱"
+        assert draw("--prompt", asked, "--prompt", "can you draw a dog", "--negative", "some hats") == (
+            '--prompt: passed over, for they change nothing here: "can", "you"\n'
+            '--prompt: a picture here has one of each: "two" is passed over, "cats" is read as "cat"\n'
+            "--prompt: only words are read, so these are passed over: 🐱\n"
+            '--negative: passed over, for they change nothing here: "some"\n'
+            '--negative: a picture here has one of each: "hats" is read as "hat"\n'
+        )
+        with np.load(tmp_path / "x.npz") as arrays:
+            assert arrays["prompts"].tolist() == [asked, "can you draw a dog"]
+        assert draw("--prompt", CAT) == ""
+
+    def test_a_prompt_of_which_nothing_is_left_is_unconditional(self, draw):
+        assert "an empty prompt is unconditional" in draw("--prompt", "could you?")
+
+    @pytest.mark.parametrize("seed", ["-1", str(2**63), "99999999999999999999", "1e3", "five", "9" * 5000])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["train", "scenes"],
+            ["train", "digits"],
+            ["sample", "scenes", "--prompt", CAT, "--out", "x.png"],
+            ["evaluate"],
+            ["edit", "scenes", "x.png", "--prompt", "", "--to", CAT, "--out", "y.png"],
+        ],
+    )
+    def test_a_seed_that_no_generator_takes(self, command, seed, capsys):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, f"--seed={seed}"])
+        says = f"argument --seed: expected a whole number from 0 to 9223372036854775807, got {seed}\n"
+        assert ended.value.code == 2 and capsys.readouterr().err.endswith(says)
+
+    def test_the_largest_seed_draws(self, folder, tmp_path):
+        own = ["--weights", str(folder / "own.safetensors"), "--n", "1", "--out", str(tmp_path / "x.npz")]
+        assert cli.main(["sample", "scenes", "--prompt", CAT, "--steps", "1", "--seed", str(2**63 - 1), *own]) == 0
+
+
 WORDS = "a cat " * 12
 EXAMPLE = '--prompt: say what to draw, for example --prompt "a cat wearing sunglasses on the moon"'
 

@@ -60,13 +60,13 @@ def test_repaint_comes_near_the_conditional_and_replacement_misses_it():
 
 
 def test_the_known_part_is_noised_to_the_time_of_the_step(generator):
-    x0 = torch.full((4000, 1, 1, 2), 0.5)
+    x0 = torch.full((4000, 1, 1, 2), -0.5)
     step = editing.inpaint_step(samplers.ddim_step, x0, RIGHT, generator=generator)
     t, s = (torch.full((4000,), time) for time in (800, 600))
     x_t = torch.randn(x0.shape, generator=generator)
     x_s, _ = step(x_t, torch.zeros_like(x_t), t, s, ALPHA_BAR, torch.zeros_like(x_t), pair())
     a, known = ALPHA_BAR[600].item(), x_s[..., 0]
-    assert abs(known.mean().item() - 0.5 * a**0.5) < 0.05 and abs(known.var().item() - (1 - a)) < 0.05
+    assert abs(known.mean().item() + 0.5 * a**0.5) < 0.05 and abs(known.var().item() - (1 - a)) < 0.05
 
 
 def test_renoise_is_the_chain_of_q_step(generator):
@@ -192,7 +192,7 @@ def test_where_to_edit_is_where_the_guesses_differ(generator):
         eps_hat[:, :, 10:14, 4:8] += cond.view(-1, 1, 1, 1)
         return eps_hat
 
-    x0 = torch.zeros(2, 3, 24, 24)
+    x0 = torch.full((2, 3, 24, 24), -0.2)
     source, target = torch.zeros(2), torch.tensor([1.0, -2.0])
     found = editing.where_to_edit(denoiser, x0, source, target, ALPHA_BAR, rounds=2, generator=generator)
     assert found.shape == (2, 1, 24, 24) and found.dtype == torch.bool and torch.equal(found[0], found[1])
@@ -256,16 +256,58 @@ def test_what_is_no_mask_is_refused(mask, message, as_learner):
         (torch.full((1, 1, 1, 2), 255.0), r"in \[-1, 1\], got 255 to 255"),
         (torch.full((1, 1, 1, 2), float("nan")), r"in \[-1, 1\], got nan"),
         (torch.zeros(1, 1, 1, 2, dtype=torch.uint8), "of floats, got .*uint8"),
+        (torch.tensor([[[[0.0, 1.0]]]]), r"in \[-1, 1\], got 0 to 1, nothing darker than mid-grey; 2 x - 1 brings"),
+        (torch.tensor([[[[-1.0, 1.5]]]]), r"in \[-1, 1\], got -1 to 1.5$"),
+        (torch.zeros(0, 1, 1, 2), r"at least one picture, .* got \(0, 1, 1, 2\)"),
+        ("a cat", "of floats, got|as a tensor or an array, got str"),
     ],
 )
 def test_what_is_no_picture_is_refused(x0, message, as_learner):
     for call in (
         lambda: editing.inpaint(pair(), x0, RIGHT, [1000, 0], ALPHA_BAR),
         lambda: editing.sdedit(pair(), x0, 0.5, ALPHA_BAR),
+        lambda: editing.sdedit(pair(), x0, 0.0, ALPHA_BAR),
+        lambda: editing.inpaint_step(samplers.ddpm_step, x0, RIGHT),
         lambda: editing.invert(pair(), x0, [1000, 0], ALPHA_BAR),
+        lambda: editing.interpolate(pair(), x0, x0, [0.5], [1000, 0], ALPHA_BAR),
+        lambda: editing.edit(pair(), x0, None, None, [1000, 0], ALPHA_BAR),
+        lambda: editing.edit(pair(), x0, None, None, [1000, 0], ALPHA_BAR, mask=RIGHT),
+        lambda: editing.where_to_edit(pair(), x0, None, None, ALPHA_BAR),
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_arrays_and_half_precision_are_edited_as_float32(generator, as_learner):
+    x0, walk = pictures(3, generator).half().float(), ([1000, 500, 0], ALPHA_BAR)
+
+    def every(x0, mask):
+        seed = torch.Generator().manual_seed
+        return (
+            editing.inpaint(pair(), x0, mask, *walk, generator=seed(0)),
+            editing.sdedit(pair(), x0, 0.5, ALPHA_BAR, generator=seed(0)),
+            editing.sdedit(pair(), x0, 0.0, ALPHA_BAR),
+            *editing.invert(pair(), x0, *walk),
+            *editing.interpolate(pair(), x0, x0, [0.5], *walk),
+            editing.edit(pair(), x0, None, None, *walk, mask=mask),
+            editing.where_to_edit(pair(), x0, None, None, ALPHA_BAR, generator=seed(0)),
+        )
+
+    expected = every(x0, RIGHT)
+    for given in (x0.numpy(), x0.double().numpy(), x0.half(), x0.tolist()):
+        for found, known in zip(every(given, RIGHT.numpy()), expected):
+            assert found.dtype == known.dtype and torch.equal(found, known)
+    assert editing.inpaint(pair(), x0.double(), RIGHT, *walk).dtype == torch.float64
+
+
+def test_between_opposite_noises_there_is_no_one_way(generator, as_learner):
+    a = torch.randn(3, 1, 16, 16, generator=generator)
+    b = torch.cat([a[:2], -2 * a[2:]])
+    with pytest.raises(ValueError, match="got opposite ones, a and -a"):
+        editing.slerp(a, b, 0.5)
+    b[2, 0, 0, 0] += 1  # nearly opposite: there is one way, and of one length
+    a, b = (x / x.flatten(1).norm(dim=1).view(3, 1, 1, 1) for x in (a, b))
+    assert (editing.slerp(a, b, 0.5).flatten(1).norm(dim=1) - 1).abs().max() < 1e-3
 
 
 def test_numbers_out_of_range_are_refused(generator, as_learner):

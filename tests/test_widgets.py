@@ -246,3 +246,23 @@ def test_a_prompt_box_says_what_it_does_with_an_unknown_word_and_with_none():
     assert "<img" in picture.value and "No words" in note.value and "(nothing)" in Page(picture.value).text
     text.value = "cat"
     assert "<img" in picture.value and "No words" not in note.value and paint.asked[-1][0] == "cat"
+
+
+def test_a_prompt_box_says_what_is_not_taken_as_typed():
+    paint = Painter()
+    box = widgets.prompt_box(paint, "Figure 9.1.", "Four cats.", understand=Tokenizer(["cat", "moon"]).understand)
+    text, _, note, picture = box.children
+    assert "No words" in note.value
+    text.value = "could you: two cats 🐱"
+    for said in (
+        "Passed over, for they change nothing here: &quot;could&quot;, &quot;you&quot;. A picture here",
+        "🐱.",
+    ):
+        assert said in note.value
+    assert "<img" in picture.value and paint.asked[-1][0] == text.value and "No words" not in note.value
+    text.value = "cat"
+    assert note.value == '<p role="status" style="margin:0"></p>'
+    text.value = "could you"
+    assert "you&quot;. No words" in note.value
+    text.value = "a moog"
+    assert "never learned" in picture.value and "Nothing drawn." in note.value and paint.asked[-1][0] == "could you"

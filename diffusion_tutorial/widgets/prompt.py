@@ -20,11 +20,13 @@ def prompt_box(
     prompt: str = "",
     seed: int = 0,
     w: float = 3.0,
+    understand: Callable[[str], tuple[list[str], list[str]]] | None = None,
 ) -> LiveFigure:
     """A text field, a seed and a guidance scale w over draw(prompt, seed, w); drawn again when one of them changes.
 
     draw: returns pictures in [-1, 1]. Where it raises a ValueError, for example models.text.UnknownWord, its sentence
-    stands in place of the pictures. What was asked for is added to the caption, so that it is also on a page without a kernel.
+    stands in place of the pictures. understand: the tokenizer's, so that the box says what of the sentence is not taken as
+    it was typed. What was asked for is added to the caption, so that it is also on a page without a kernel.
     """
     look = dict(style={"description_width": "initial"}, continuous_update=False)
     text = ipywidgets.Text(prompt, placeholder="type a sentence, press Enter", description="prompt", **look)
@@ -41,6 +43,7 @@ def prompt_box(
         asked = " ".join(text.value.split())
         say("Drawing …")
         try:
+            words, notes = understand(asked) if understand else (asked, [])
             pictures = draw(asked, number.value, scale.value)
         except ValueError as problem:
             live.picture.value = f'<p role="alert">{html.escape(str(problem))}.</p>'
@@ -48,7 +51,8 @@ def prompt_box(
             return
         live.caption = f"{caption} Asked for: {asked or '(nothing)'}; seed {number.value}, w = {scale.value:g}."
         live.redraw(plotting.images(pictures, size=1.3))
-        say("" if asked else NO_WORDS)
+        sentences = [f"{note[0].upper()}{note[1:]}." for note in notes] + ([] if words else [NO_WORDS])
+        say(" ".join(sentences))
 
     for control in (text, number, scale):
         control.observe(redraw, names="value")
