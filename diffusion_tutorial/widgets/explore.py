@@ -14,13 +14,14 @@ def explore(draw: Callable[..., Figure], caption: str, alt: str, **controls: Con
     """Show draw(**values) under one control per keyword, and draw it again whenever one is moved and let go.
 
     A control is a slider, (lowest, highest, step, first value), whole numbers if all four are, or a menu, a list of
-    names whose first is chosen. draw: takes the values by keyword and returns a figure.
+    names whose first is chosen. draw: takes the values by keyword and returns a figure. While it works, the page says
+    so; where it raises later than at first, the figure stays, and the error's sentence stands over it.
     """
     inputs = {name: _control(name, spec) for name, spec in controls.items()}
     live = LiveFigure(list(inputs.values()), caption, alt)
 
     def redraw(change: object = None) -> None:
-        live.redraw(draw(**{name: control.value for name, control in inputs.items()}))
+        live.draw(lambda: draw(**{name: control.value for name, control in inputs.items()}))
 
     for control in inputs.values():
         control.observe(redraw, names="value")
