@@ -30,7 +30,11 @@ def explore(draw: Callable[..., Figure], caption: str, alt: str, **controls: Con
 
 
 def _control(name: str, spec: Control) -> ipywidgets.Widget:
-    look = dict(description=name, style={"description_width": "initial"}, layout={"width": "30em", "max_width": "100%"})
+    look = dict(
+        description=name,
+        style={"description_width": "initial"},
+        layout={"width": "30em", "max_width": "calc(100% - 4px)"},
+    )
     names = all(isinstance(x, str) for x in spec)
     if not len(spec) or not names and len(spec) != 4:
         raise ValueError(f"expected {name} as (lowest, highest, step, first value) or a list of names, got {spec}")

@@ -31,7 +31,7 @@ def prompt_box(
     """
     look = dict(style={"description_width": "initial"}, continuous_update=False)
     text = ipywidgets.Text(prompt, placeholder="type a sentence, press Enter", description="prompt", **look)
-    text.layout.width, text.layout.max_width = "40em", "100%"
+    text.layout.width, text.layout.max_width = "40em", "calc(100% - 4px)"
     number = ipywidgets.BoundedIntText(seed, min=0, max=9999, description="seed", layout={"width": "9em"}, **look)
     scale = ipywidgets.FloatSlider(w, min=0, max=12, step=0.5, readout_format=".1f", description="w", **look)
     live = LiveFigure([text, ipywidgets.HBox([number, scale], layout={"flex_flow": "row wrap"})], caption, alt)

@@ -15,15 +15,15 @@ from diffusion_tutorial.widgets.moving import moving
 
 DPI = 80  # of a figure in a film, on the page
 _FILM = """<div class="dt-film" style="{card};width:{card_w}px">
-<canvas role="img" aria-label="{alt}" width="{w}" height="{h}" style="display:block;width:100%;max-width:{page_w}px;height:auto;\
-image-rendering:{rendering}"></canvas>
+<div {scrolls}style="overflow-x:auto"><canvas role="img" aria-label="{alt}" width="{w}" height="{h}" style="display:block;\
+width:100%;min-width:{least}px;max-width:{page_w}px;height:auto;image-rendering:{rendering}"></canvas></div>
 <label style="display:flex;flex-wrap:wrap;gap:0 .6em;align-items:center">{name}
 <input type="range" min="0" max="{last}" value="{start}" step="1" aria-label="{name}" \
 style="flex:1 1 10em;min-width:0;height:44px;margin:0">
 <output style="flex:0 1 auto;min-width:6em"></output></label></div>"""
 _RUN = """
     const canvas = root.querySelector("canvas"), slider = root.querySelector("input"), out = root.querySelector("output");
-    slider.dataset.lmSuppressShortcuts = "true"; // the arrows move it, and not JupyterLab's cursor
+    for (const moved of [slider, canvas.parentElement]) moved.dataset.lmSuppressShortcuts = "true"; // the arrows move them, and not JupyterLab's cursor
     const sheet = new Image(), { width: w, height: h } = canvas, { labels, columns } = facts;
     const go = () => {
       const i = +slider.value;
@@ -47,8 +47,8 @@ def scrubber(
 ) -> page.Shown:
     """Frames under a slider called `name`, with `labels[i]` beside it at frame i, beginning at frame `start`.
 
-    frames: figures of equal size, or pictures (n, c, h, w) in [-1, 1], shown `scale` times as large, or smaller where the page
-    is narrow. All frames travel in one picture of `columns` frames a row. A reader without scripts sees some of them, from the
+    frames: figures of equal size, or pictures (n, c, h, w) in [-1, 1], shown `scale` times as large. Where the page is narrow,
+    they are smaller, except figures with words in them, which are moved sideways. All frames travel in one picture of `columns` frames a row. A reader without scripts sees some of them, from the
     first to the last, in a picture.
     """
     if not len(frames) or not 0 <= start < len(frames):
@@ -66,11 +66,14 @@ def scrubber(
     page_w = w * scale if pixels else w // page.SHARP
     columns = columns or min(len(cells), 10 if pixels else 4)
     sheet = page.shrink(_sheet(cells, columns), colours=128 if pixels else 64)
+    whole = not pixels and page_w > page.NARROW and any(map(page.has_words, frames))
     names = [str(label) for label in labels]
     film = _FILM.format(
         card=page.CARD,
         card_w=max(page_w, 360) + 16,
         page_w=page_w,
+        least=page_w if whole else 0,
+        scrolls='tabindex="0" ' if whole else "",
         w=w,
         h=h,
         alt=html.escape(alt),
@@ -97,9 +100,9 @@ def _sheet(cells: list[Image.Image], columns: int) -> Image.Image:
 
 
 def _stills(cells: list[Image.Image], labels: list[str], pixels: bool) -> bytes:
-    """Some frames in a picture: six of pictures in a row, or four figures in two rows, from the first to the last."""
-    n = min(len(cells), 6 if pixels else 4)
-    chosen = torch.linspace(0, len(cells) - 1, n).round().int().tolist()
+    """Some frames in a picture, from the first to the last: six pictures in a row, or figures in rows as wide as text."""
+    columns = 6 if pixels else 2 if cells[0].width <= 340 * page.SHARP else 1
+    chosen = torch.linspace(0, len(cells) - 1, min(len(cells), {6: 6, 2: 4, 1: 3}[columns])).round().int().tolist()
     zoom = max(1, 112 * page.SHARP // cells[0].width) if pixels else 1
     large = [cells[i].resize((cells[i].width * zoom, cells[i].height * zoom), Image.Resampling.NEAREST) for i in chosen]
-    return page.stills(list(zip([labels[i] for i in chosen], large)), columns=6 if pixels else 2)
+    return page.stills(list(zip([labels[i] for i in chosen], large)), columns)

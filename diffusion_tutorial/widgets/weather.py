@@ -83,5 +83,5 @@ def _grid(fields: list[list[ipywidgets.Widget]]) -> ipywidgets.GridBox:
     cells: list[ipywidgets.Widget] = [ipywidgets.Label("today \\ tomorrow"), *heads]
     for name, row in zip(NAMES, fields):
         cells += [ipywidgets.Label(name), *row]
-    columns = f"minmax(4em, 9em) repeat({len(NAMES)}, minmax(4em, 7em))"
+    columns = f"max-content repeat({len(NAMES)}, minmax(3.5em, 7em))"
     return ipywidgets.GridBox(cells, layout={"grid_template_columns": columns, "max_width": "100%"})
