@@ -73,7 +73,7 @@ def scrubber(
         card_w=max(page_w, 360) + 16,
         page_w=page_w,
         least=page_w if whole else 0,
-        scrolls='tabindex="0" ' if whole else "",
+        scrolls='class="dt-whole" tabindex="0" ' if whole else "",
         w=w,
         h=h,
         alt=html.escape(alt),
