@@ -8,13 +8,12 @@ import nbformat
 import pages
 import pytest
 from nbconvert import HTMLExporter
-from test_browser import CHROMIUM, QUIET, jupyterlab, opened, playwright, pytestmark, run_all, wait_for  # noqa: F401
+from test_browser import jupyterlab, opened, pytestmark, run_all, wait_for  # noqa: F401
 
 KINDS = list(pages.KINDS)
 MOVING = KINDS[2:]  # those that are more than a picture
 ALONE = MOVING[:3]  # and those of them that need no kernel
 WIDTHS = [1280, 420]
-each_width = pytest.mark.parametrize("width", WIDTHS)
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +25,6 @@ def home(tmp_path_factory):
     return home
 
 
-@pytest.fixture(scope="module", params=WIDTHS)
-def exported(home, request):
-    """The exported page, where nothing can be fetched."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": request.param, "height": 900})
-        page.route("http*://**", lambda route: route.abort())
-        page.goto((home / "figures.html").as_uri())
-        page.wait_for_function("n => document.querySelectorAll('figure[data-ready]').length === n", arg=len(ALONE))
-        yield page
-        browser.close()
-
-
 @pytest.fixture(scope="module")
 def lab(home):
     """The notebook, run in JupyterLab, with the side bar shut and a window so high that every cell is drawn."""
@@ -47,6 +33,17 @@ def lab(home):
         page.set_viewport_size({"width": 1280, "height": 5000})
         run_all(page)
         yield page
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
+def exported(home, lab, request):
+    """The exported page, where nothing can be fetched."""
+    page = lab.context.browser.new_page(viewport={"width": request.param, "height": 900})
+    page.route("http*://**", lambda route: route.abort())
+    page.goto((home / "figures.html").as_uri())
+    page.wait_for_function("n => document.querySelectorAll('figure[data-ready]').length === n", arg=len(ALONE))
+    yield page
+    page.close()
 
 
 def cell(page, kind):
