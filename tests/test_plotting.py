@@ -1,3 +1,4 @@
+import base64
 import io
 import math
 from html.parser import HTMLParser
@@ -5,12 +6,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from diffusion_tutorial import plotting
+from diffusion_tutorial.page import Shown
 
 X = torch.linspace(0, 1, 20)
 PICTURES = torch.linspace(-1, 1, 5 * 16).reshape(5, 1, 4, 4)
@@ -168,16 +169,29 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_show_puts_caption_and_alt_text_on_a_white_card():
+def test_pictures_fill_the_column_unless_a_size_is_given():
+    def width(figure):
+        return figure.get_size_inches()[0]
+
+    assert width(plotting.images(PICTURES)) == plotting.WIDTH == width(plotting.image_rows({"one": PICTURES}))
+    assert width(plotting.images(PICTURES[:2])) == 2 * 1.8 and width(plotting.images(PICTURES, columns=2)) == 2 * 1.8
+    assert width(plotting.images(PICTURES.repeat(4, 1, 1, 1), columns=20)) == 20 * 0.75
+    assert width(plotting.images(PICTURES, size=0.5)) == 2.5 == width(plotting.image_rows({"": PICTURES}, size=0.5))
+
+
+def test_show_gives_a_sharp_picture_and_a_caption_in_words():
     caption, alt = 'Figure 3.1. a < b & "c".', 'A "quoted" <b>alt</b> & more.'
     shown = plotting.show(FIGURES["curves"](), caption, alt)
-    assert isinstance(shown, HTML)
-    page = Page(shown.data)
-    assert [tag for tag, _ in page.found] == ["figure", "img", "figcaption"] and page.text == caption
-    figure, image = page.found[0][1], page.found[1][1]
-    assert "background:#fff" in figure["style"] and image["alt"] == alt
-    assert image["src"].startswith("data:image/png;base64,") and "max-width:100%" in image["style"]
-    assert shown.data == plotting.show(FIGURES["curves"](), caption, alt).data
+    assert isinstance(shown, Shown)
+    (picture, look), (words, _) = shown.outputs()
+    assert base64.b64decode(picture["image/png"]) == plotting.png(FIGURES["curves"]())
+    large = Image.open(io.BytesIO(base64.b64decode(picture["image/png"])))
+    assert look == {"image/png": {"width": large.width // 2, "alt": alt}} and large.width > 500
+    page = Page(words["text/html"])
+    assert page.text == words["text/plain"] == caption and dict(page.found)["span"] == {
+        "role": "img",
+        "aria-label": alt,
+    }
 
 
 def test_bad_input(as_learner):

@@ -340,18 +340,19 @@ ORDER = [
     {"markov", "schedules", "forward", "exact", "predictions"},
     {"data", "models", "files", "pictures", "pretrained"},
     {"training", "samplers", "guidance", "editing", "metrics"},
-    {"plotting"},
+    {"plotting", "page"},
     {"widgets"},
     {"checks"},
     {"recipes", "evaluation", "doctor"},
     {"cli"},
 ]
-NO_PAGE = {"plotting", "widgets", "checks"}  # rooms that need a notebook around them
-NOT = {"checks": {"plotting", "widgets"}} | dict.fromkeys(["recipes", "evaluation", "doctor", "cli"], NO_PAGE)
+NO_PAGE = {"page", "plotting", "widgets", "checks"}  # rooms that need a notebook around them
+NOT = {"checks": {"page", "plotting", "widgets"}} | dict.fromkeys(["recipes", "evaluation", "doctor", "cli"], NO_PAGE)
 GENERAL = {
     "files",
     "pictures",
     "pretrained",
+    "page",
     "plotting",
     "widgets",
     "checks",

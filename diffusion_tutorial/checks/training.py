@@ -129,7 +129,7 @@ Exercise(
             _eps, score=lambda e: e.square().flatten(1).mean(1).sqrt()
         ),
     },
-    hint="x_t = forward.q_sample(x0, t, eps, alpha_bar); then the mean of (eps - denoiser(x_t, t))^2 over axes 1, 2 and 3.",
+    nudge="Follow one picture: noise it, ask for its noise, compare. Each picture gets one number.",
 )
 
 _U = torch.tensor([0.0, 0.1, 0.26, 0.5, 0.74, 0.9, 0.9999])
@@ -157,7 +157,7 @@ Exercise(
         ),
         "t has to be whole: cut the fraction off, with .floor() or .long().": lambda u, T: 1 + u * T,
     },
-    hint="u = 0 has to give 1, and a u just below 1 has to give T.",
+    nudge="Try the ends: a u of 0 has to give 1, and a u just below 1 has to give T.",
 )
 
 Exercise(
@@ -184,7 +184,7 @@ Exercise(
         "it (batch, 1, 1, 1) with at(alpha_bar, t, x_t).": _wrong_axis,
         "The two factors are swapped. At small t, x_t is nearly x0.": _x0(_rest, _root),
     },
-    hint="Start from x_t = sqrt(a) x0 + sqrt(1 - a) eps, move the noise to the other side, divide.",
+    nudge="Start from the equation that mixes picture and noise, and solve it for the picture.",
 )
 
 Exercise(
@@ -217,6 +217,6 @@ Exercise(
             [f(t[:, None] * 10_000.0 ** (torch.arange(dim // 2) / (dim // 2))) for f in (torch.sin, torch.cos)], 1
         ),
     },
-    hint="freq is (dim / 2,), t[:, None] is (batch, 1), and their product (batch, dim / 2): its sines, then its cosines.",
+    nudge="One row for each t: first its sines at every speed, then its cosines.",
     tolerance=1e-3,  # the sine of a large angle in float32
 )
