@@ -252,7 +252,15 @@ def boxes(
             Rectangle(corner, 1, 1, facecolor=face, edgecolor=edge, linestyle=line, linewidth=1.2, clip_on=False)
         )
         ink = "black" if filled else "#767676"
-        ax.text(corner[0] + 0.5, corner[1] + 0.5, f"{value:g}".replace("-", "−"), ha="center", va="center", color=ink)
+        ax.text(
+            corner[0] + 0.5,
+            corner[1] + 0.5,
+            f"{value:g}".replace("-", "−"),
+            ha="center",
+            va="center",
+            color=ink,
+            fontsize=12,
+        )
     bottom, right = max(ax.get_ylim()[0], at[0] + len(numbers)), max(ax.get_xlim()[1], at[1] + numbers.shape[1])
     ax.set(xlim=(min(ax.get_xlim()[0], at[1]), right), ylim=(bottom, min(ax.get_ylim()[1], at[0])), aspect="equal")
     ax.axis("off")
