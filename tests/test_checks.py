@@ -12,7 +12,7 @@ from diffusion_tutorial.checks.core import EXERCISES, Exercise
 
 pytestmark = pytest.mark.usefixtures("as_learner")  # exercises are judged as they are in a notebook
 
-LESSONS = sorted(path for path in Path(checks.__file__).parent.glob("*.py") if path.stem not in ("__init__", "core"))
+LESSONS = sorted(Path(checks.__file__).parent.glob("lesson_*.py"))
 DEFINITION = r'\(\s*"(\w+)",\s*answer='
 NAMES = list(EXERCISES)  # taken once: exercises that tests make below do not belong to a lesson
 MISTAKES = [(name, i) for name in NAMES for i in range(len(EXERCISES[name].mistakes))]

@@ -3,7 +3,7 @@
 Each lesson's exercises are in a file of their own; `core` says how an attempt is judged.
 """
 
-from diffusion_tutorial.checks import (  # noqa: F401  (importing a file registers its exercises)
+from diffusion_tutorial.checks import (  # noqa: F401  (importing a lesson registers its exercises)
     arrays,
     lesson_00,
     lesson_01,
