@@ -10,6 +10,7 @@ import torch
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from diffusion_tutorial.page import Shown, has_words, png
@@ -196,6 +197,39 @@ def points(
     ax.set_title(title)
     if span is not None:
         ax.set(xlim=(-span, span), ylim=(-span, span))
+    return ax
+
+
+def boxes(
+    ax: Axes, numbers: Tensor, at: tuple[float, float] = (0, 0), chosen: Tensor | None = None, colour: int = 0
+) -> Axes:
+    """A table of numbers, (h, w), each in a box of side 1, with its upper left corner at `at`, (down, across).
+
+    chosen: which boxes are filled, (h, w), all of them if not given; the others are dashed, their numbers grey.
+    """
+    if numbers.ndim != 2 or chosen is not None and chosen.shape != numbers.shape:
+        marks = "" if chosen is None else f", chosen of shape {tuple(chosen.shape)}"
+        raise ValueError(f"expected a table (h, w) and a mark for each number, got shape {tuple(numbers.shape)}{marks}")
+    for (i, j), value in np.ndenumerate(_array(numbers)):
+        filled = chosen is None or bool(chosen[i, j])
+        corner, face = (at[1] + j, at[0] + i), (COLOURS[colour], 0.25) if filled else "white"
+        edge, line = (COLOURS[colour], "-") if filled else ("#999999", ":")
+        ax.add_patch(
+            Rectangle(corner, 1, 1, facecolor=face, edgecolor=edge, linestyle=line, linewidth=1.2, clip_on=False)
+        )
+        ink = "black" if filled else "#767676"
+        ax.text(
+            corner[0] + 0.5,
+            corner[1] + 0.5,
+            f"{value:g}".replace("-", "−"),
+            ha="center",
+            va="center",
+            color=ink,
+            fontsize=12,
+        )
+    bottom, right = max(ax.get_ylim()[0], at[0] + len(numbers)), max(ax.get_xlim()[1], at[1] + numbers.shape[1])
+    ax.set(xlim=(min(ax.get_xlim()[0], at[1]), right), ylim=(bottom, min(ax.get_ylim()[1], at[0])), aspect="equal")
+    ax.axis("off")
     return ax
 
 

@@ -33,6 +33,7 @@ FIGURES = {
     "histogram": lambda: one(lambda ax: plotting.histogram(ax, X, "x", density={"model": (X, X)}, span=(0, 2))),
     "bars": lambda: one(lambda ax: plotting.bars(ax, ["a", "b"], {"k": [1, 2], "l": X[:2]}, "n", errors={"k": [1, 1], "l": [0, 1]})),
     "matrix": lambda: one(lambda ax: plotting.matrix(ax, torch.eye(2) * 0.7 + 0.1, ["sun", "rain"])),
+    "boxes": lambda: one(lambda ax: plotting.boxes(ax, X[:6].reshape(2, 3), chosen=torch.eye(2, 3) > 0)),
     "points": lambda: one(lambda ax: plotting.points(ax, torch.stack([X, X], 1), "cloud", span=2)),
 }  # fmt: skip
 
@@ -149,6 +150,19 @@ def contrast(colour: str, behind: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def test_boxes_have_their_numbers_in_reading_order_and_chosen_ones_differ_in_more_than_colour():
+    figure, (ax,) = plotting.panels()
+    plotting.boxes(ax, torch.tensor([[1, -2.5], [3, 4]]), chosen=torch.tensor([[True, False], [True, True]]))
+    assert {text.get_text(): text.get_position() for text in ax.texts} == {
+        "1": (0.5, 0.5), "−2.5": (1.5, 0.5), "3": (0.5, 1.5), "4": (1.5, 1.5),
+    }  # fmt: skip
+    assert ax.get_ylim() == (2, 0) and ax.get_xlim() == (0, 2)  # row 0 is the top row
+    lines = [box.get_linestyle() for box in ax.patches]
+    assert lines[1] != lines[0] == lines[2] == lines[3]
+    plotting.boxes(ax, torch.zeros(1, 3), at=(-2, 1))
+    assert ax.get_ylim() == (2, -2) and ax.get_xlim() == (0, 4) and ax.texts[-1].get_position() == (3.5, -1.5)
+
+
 def test_the_palette_can_be_seen_on_white():
     assert (
         len(set(plotting.COLOURS)) == len(plotting.COLOURS) == len(set(plotting.HATCHES)) == len(set(plotting.MARKERS))
@@ -200,4 +214,7 @@ def test_bad_input(as_learner):
     for bad in (PICTURES[:, 0], PICTURES.expand(5, 2, 4, 4)):
         with pytest.raises(ValueError, match=r"a batch of pictures \(n, 1 or 3, h, w\), got one of shape"):
             plotting.images(bad)
+    for numbers, chosen in ((X, None), (X[:4].reshape(2, 2), torch.ones(2, 1)), (X[None, None], None)):
+        with pytest.raises(ValueError, match=r"expected a table \(h, w\) and a mark for each number, got shape"):
+            plotting.boxes(plotting.panels()[1][0], numbers, chosen=chosen)
     assert math.isclose(contrast("#000000", "#FFFFFF"), 21)
