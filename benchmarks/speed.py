@@ -44,14 +44,16 @@ def time_training(rounds: int = 4, steps: int = 25) -> None:
         runs, rates = {}, {name: [] for name in ways}
         for name, way in ways.items():
             model = DIGITS.untrained(width=width).to(run.device())
-            runs[name] = iter(Training(model, Denoising(shuffled(images, labels)), steps=10**9, batch_size=batch, **way))
+            runs[name] = iter(
+                Training(model, Denoising(shuffled(images, labels)), steps=10**9, batch_size=batch, **way)
+            )
             for _ in range(3):
                 next(runs[name])
         for _ in range(rounds):
-            for name, run in runs.items():
+            for name, way in runs.items():
                 began = time.perf_counter()
                 for _ in range(steps):
-                    next(run)
+                    next(way)
                 rates[name].append(steps * batch / (time.perf_counter() - began))
         plain, *others = (statistics.median(measured) for measured in rates.values())
         told = [f"{plain:.0f}", *(f"{rate:.0f} ({rate / plain:.2f})" for rate in others)]

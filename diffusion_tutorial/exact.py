@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from diffusion_tutorial.predictions import Within
 from diffusion_tutorial.schedules import check_t
 
 
@@ -76,8 +77,7 @@ class GaussianMixture:
                 raise ValueError("the exact denoiser takes one t for the whole batch")
             return -math.sqrt(1 - a) * self.noised(a).score(x_t)
 
-        eps_hat.clip = None  # points have no range, as pictures have
-        return eps_hat
+        return Within(eps_hat, None)  # points have no range, as pictures have
 
     def _log_parts(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         """log(weight_k N(x; mean_k, std_k^2 I)) for every point and component."""

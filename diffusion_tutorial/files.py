@@ -23,7 +23,7 @@ class BadFile(ValueError):
     """A file is missing, damaged or of another kind; the message names it and says what was expected."""
 
 
-def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call write(aside), then rename aside to `path`: whoever looks at `path` sees the old file or the new, whole.
 
     `aside` is .NAME.RANDOM.diffusion-tutorial-partial with the suffix of `path`, in the same folder.
@@ -94,5 +94,5 @@ def _digest(tensors: dict[str, Tensor], about: str) -> str:
     sum_ = hashlib.blake2b(about.encode(), digest_size=16)
     for name, x in sorted(tensors.items()):
         sum_.update(f"{name} {x.dtype} {list(x.shape)}".encode())
-        sum_.update(x.reshape(-1).view(torch.uint8).numpy())
+        sum_.update(x.reshape(-1).view(torch.uint8).numpy().data)
     return sum_.hexdigest()

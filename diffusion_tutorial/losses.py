@@ -7,7 +7,7 @@ player only.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -24,10 +24,10 @@ Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 class Loss(Protocol):
     """What `Training` minimises."""
 
-    def batch(self, model: nn.Module, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def batch(self, model: Any, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Everything random about a step that shows n pictures, on the CPU."""
 
-    def __call__(self, model: nn.Module, *batch: Tensor) -> Float[Tensor, "batch"]:
+    def __call__(self, model: Any, *batch: Tensor) -> Float[Tensor, "batch"]:
         """How wrong the model is about each picture of the batch.
 
         By now its floats are where the model is; whole numbers, times and labels, are still on the CPU, where they can be
@@ -57,7 +57,9 @@ class Denoising:
         cond = drop_labels(cond, torch.rand(n, generator=generator), self.label_drop, model.null_like(cond))
         return x0, t, eps, cond
 
-    def __call__(self, model: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Tensor) -> Float[Tensor, "batch"]:
+    def __call__(self, model: Denoiser, *batch: Tensor) -> Float[Tensor, "batch"]:
+        """The network's squared error on each picture."""
+        x0, t, eps, cond = batch
         return training_loss(model, x0, t, eps, cond)
 
 
@@ -74,7 +76,9 @@ class Classification:
         """Pictures and labels."""
         return self.draw(n, generator)
 
-    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Float[Tensor, "batch"]:
+    def __call__(self, model: nn.Module, *batch: Tensor) -> Float[Tensor, "batch"]:
+        """-log p(label | picture), summed over the lists."""
+        images, labels = batch
         answers: Sequence[Tensor] | Tensor = model(images)
         answers = (answers,) if isinstance(answers, Tensor) else answers
         wanted = labels.to(images.device).unsqueeze(1).flatten(1).unbind(1)

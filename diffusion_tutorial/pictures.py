@@ -6,7 +6,7 @@ a model with one channel, ink is 1 and what it stands on is -1: black ink on pap
 
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -135,7 +135,7 @@ def write_page(path: Path, pixels: UInt8[np.ndarray, "n h w *rgb"], columns: int
     files.write_whole(path, lambda aside: large.save(aside, format="PNG"))
 
 
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+def write_arrays(path: Path, **arrays: Any) -> None:
     """Arrays by name as one whole .npz, under exactly this name."""
 
     def write(aside: Path) -> None:
@@ -270,7 +270,7 @@ def _on_nothing(pixels: np.ndarray, rows: np.ndarray, light: np.ndarray, alpha: 
     far = np.abs(alpha * (light - ground))
     ink = _ink(rows, far)
     said = "what is visible is read as ink; what is transparent is its background"
-    return _View(pixels, (far / far.max())[..., None], [*ink[:3], 0], ink, (said,))
+    return _View(pixels, (far / far.max())[..., None], np.append(ink[:3], 0), ink, (said,))
 
 
 def _ink(rows: Float[np.ndarray, "h w c"], far: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "c"]:

@@ -104,7 +104,9 @@ def guess(
     return Guess(x0_from_eps(x_t, eps_hat, t, alpha_bar), eps_hat)
 
 
-def cut(guess: Guess, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], alpha_bar: Tensor, clip: float | None) -> Guess:
+def cut(
+    guess: Guess, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], alpha_bar: Tensor, clip: float | None
+) -> Guess:
     """x0_hat cut to [-clip, clip], and eps_hat found anew from it, so that the two go on saying the same; None cuts nothing."""
     if clip is None:
         return guess
@@ -135,6 +137,8 @@ class Denoiser(nn.Module):
     samplers cut x0_hat (None: no range, as for latents); both travel with the model. The network may run in a lower
     precision; eps_hat is always computed in float32. t and cond may live on the CPU, wherever the network is.
     """
+
+    net: Any
 
     def __init__(
         self, net: nn.Module, alpha_bar: Float[Tensor, "times"], output: str = "eps", clip: float | None = 1.0
@@ -190,7 +194,7 @@ class Around:
     PASSED_ON = ("alpha_bar", "clip", "null_like", "guess", "check", "device")
 
     def __init__(self, denoiser: Callable[..., Tensor]):
-        self.denoiser = denoiser
+        self.denoiser: Any = denoiser
 
     def __getattr__(self, name: str) -> Any:
         if name not in self.PASSED_ON:

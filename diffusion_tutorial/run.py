@@ -37,12 +37,23 @@ class Trainable(Protocol):
     name: str
     training: dict[str, Any]
 
-    def new(self, settings: dict) -> nn.Module: ...
-    def loss(self, settings: dict) -> Loss: ...
-    def look(self, model: nn.Module, out: Path, step: int) -> None: ...
-    def begin(self, out: Path) -> None: ...
-    def about(self, model: nn.Module, settings: dict) -> dict: ...
-    def measure(self, model: nn.Module, n: int, out: Path) -> dict: ...
+    def new(self, settings: dict) -> nn.Module:
+        """The untrained model."""
+
+    def loss(self, settings: dict) -> Loss:
+        """What is minimised."""
+
+    def begin(self, out: Path) -> None:
+        """Before the first step of a new run."""
+
+    def look(self, model: Any, out: Path, step: int) -> None:
+        """At each milestone."""
+
+    def about(self, model: Any, settings: dict) -> dict:
+        """The first lines of the card."""
+
+    def measure(self, model: Any, n: int, out: Path) -> dict:
+        """The lines of the card that are measured."""
 
 
 def device() -> str:
@@ -151,7 +162,9 @@ def _refuse_less(training: Training, card: Path, budget: str) -> None:
     more = training.steps is not None and training.step > training.steps
     if more or (training.progress >= 1 and card.exists()):
         had = f"{training.step} steps in {training.seconds:.0f} s"
-        raise ValueError(f"--budget: the run in {card.parent} has had {had} already; expected more than that, got {budget}")
+        raise ValueError(
+            f"--budget: the run in {card.parent} has had {had} already; expected more than that, got {budget}"
+        )
 
 
 def _history(before: list[tuple[str, int]], budget: str, step: int) -> list[tuple[str, int]]:
@@ -246,9 +259,12 @@ def draw(
             source = Streams(seed, own)
             x_T = fresh(torch.empty(len(part), *shape, device=device()), source)
             step = samplers.STEPS[walk.sampler]
-            for i, state in enumerate(samplers.sample(denoiser, x_T, times, alpha_bar, part.to(device()), step, source)):
+            for i, state in enumerate(
+                samplers.sample(denoiser, x_T, times, alpha_bar, part.to(device()), step, source)
+            ):
                 show.at((done + i / walk.steps) / len(parts))
-            drawn.append(state.x.cpu())
+                x = state.x
+            drawn.append(x.cpu())
     return torch.cat(drawn)
 
 

@@ -240,7 +240,9 @@ def sample(
         _finite(raw.eps_hat, f"the denoiser's answer at t = {t[0]}")
         return cut(raw, x, t, alpha_bar, clip), raw.eps_hat
 
-    x = _finite(x_T if x_T.dtype == torch.float64 else x_T.float(), "x_T")  # half precision would lose a small alpha_bar
+    x = _finite(
+        x_T if x_T.dtype == torch.float64 else x_T.float(), "x_T"
+    )  # half precision would lose a small alpha_bar
     yield State(times[0], x)
     for t, s in zip(times, times[1:]):
         with torch.no_grad():

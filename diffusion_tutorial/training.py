@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from diffusion_tutorial import files
 from diffusion_tutorial.losses import Loss
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
 STOPS = (signal.SIGINT, signal.SIGTERM)
 LOOK_EVERY = 10  # steps: so often an accelerator is waited for, to see whether the losses are still finite
 
@@ -99,7 +100,7 @@ class Training:
     @property
     def progress(self) -> float:
         """The share of the budget that is used, 0 to 1."""
-        return min(1.0, self.step / self.steps if self.steps else self.seconds / self.budget)
+        return min(1.0, self.step / self.steps if self.steps else self.seconds / (self.budget or math.inf))
 
     def __iter__(self) -> Iterator[Report]:
         while self.progress < 1:
@@ -214,8 +215,8 @@ def undivided() -> Iterator[None]:
     finally:
         for number in held:
             signal.signal(number, usual[number])
-        for number in came[:1]:
-            signal.raise_signal(number)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -225,7 +226,7 @@ def bfloat16_pays(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.10 does not tell
+    has: dict = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.10 does not tell
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
@@ -234,10 +235,10 @@ def learning_rate(progress: float, warm_up: float = 0.05) -> float:
     return min(progress / warm_up + 1e-3, 1.0) * (1 - progress)
 
 
-def ema_update(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+def ema_update(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """average += (1 - d) (new - average), d = min(decay, (1 + n) / (10 + n)): short memory first, then long."""
 
-    def update(averages: list[Tensor], news: list[Tensor], n: Tensor | int) -> None:
+    def update(averages: Tensors, news: Tensors, n: Tensor | int) -> None:
         d = min(decay, (1 + int(n)) / (10 + int(n)))
         for average, new in zip(averages, news):
             average.lerp_(new, 1 - d)

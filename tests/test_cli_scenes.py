@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from diffusion_tutorial.recipes import classifiers, common
 from PIL import Image
 
 from diffusion_tutorial import cli, files, pretrained, recipes
@@ -17,7 +18,6 @@ from diffusion_tutorial.data import scenes
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
 from diffusion_tutorial.models.text import Tokenizer
-from diffusion_tutorial.recipes import classifiers, common
 from diffusion_tutorial.samplers import STEPS, draw, times
 
 TRAIN = ["train", "scenes", "--width", "8", "--batch", "2", "--evaluate", "0", "--seed", "3"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from diffusion_tutorial.recipes import classifiers, common
 from test_models import lively
 from torch import nn
 
@@ -13,7 +14,6 @@ from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.classifier import SceneClassifier
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.recipes import classifiers, common
 from diffusion_tutorial.samplers import STEPS, sample, times
 from diffusion_tutorial.schedules import cosine
 

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from diffusion_tutorial.recipes import new_painter
 from test_models import lively
 from torch.nn import functional as F
 
@@ -9,7 +10,6 @@ from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.text import PAD, START
 from diffusion_tutorial.models.text_unet import CrossAttention, TextUNet, attention_maps
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.recipes import new_painter
 from diffusion_tutorial.samplers import STEPS, draw, sample, times
 from diffusion_tutorial.schedules import cosine
 

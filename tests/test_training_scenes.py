@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from diffusion_tutorial.recipes import common, train_scenes
 from torch import nn
 
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.models.text import Tokenizer
 from diffusion_tutorial.models.text_unet import TextUNet
 from diffusion_tutorial.predictions import Denoiser
-from diffusion_tutorial.recipes import common, train_scenes
 from diffusion_tutorial.schedules import cosine
 from diffusion_tutorial.training import Training, training_loss
 

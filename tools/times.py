@@ -55,7 +55,8 @@ def exercises(code: str) -> int:
 
 def sections(markdown: str) -> list[str]:
     """The markdown cut before every heading; comments within code blocks are no headings."""
-    pieces, fenced = [[]], False
+    pieces: list[list[str]] = [[]]
+    fenced = False
     for line in markdown.splitlines(keepends=True):
         fenced ^= line.startswith("```")
         if not fenced and re.match(r"#+ ", line):

@@ -94,9 +94,9 @@ def how(options: argparse.Namespace, usual: Walk) -> Walk:
 def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
     """The subject's model that --weights names, or the one that comes along."""
     if options.weights is None:
-        return pretrained.load(subject.name)
+        return pretrained.denoiser(subject.name)
     model = pretrained.read(options.weights)
-    if not subject.fits(model):
+    if not isinstance(model, Denoiser) or not subject.fits(model):
         holds = [other.name for other in subjects.every().values() if other.fits(model)]
         found = f"a denoiser of {holds[0]}" if holds else "a denoiser of other pictures"
         found = found if isinstance(model, Denoiser) else "a classifier"

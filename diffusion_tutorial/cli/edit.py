@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from diffusion_tutorial import pictures, progress
-from diffusion_tutorial.cli.common import UserError, check_file, check_w, denoiser, each_subject, guidance, seed, weights
+from diffusion_tutorial.cli.common import (
+    UserError,
+    check_file,
+    check_w,
+    denoiser,
+    each_subject,
+    guidance,
+    seed,
+    weights,
+)
 from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.subjects import Subject, retouch
 
@@ -56,7 +65,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _files(part: argparse.ArgumentParser, mask: str, required: bool) -> None:
     part.add_argument("image", type=Path, metavar="IMAGE.png", help="a square picture of any size")
-    part.add_argument("--mask", type=Path, required=required, metavar="MASK.png", help=f"of the same size, painted {mask}; {PAINTED}")
+    part.add_argument(
+        "--mask", type=Path, required=required, metavar="MASK.png", help=f"of the same size, painted {mask}; {PAINTED}"
+    )
     weights(part)
     seed(part)
     kept = "the picture, as large as it came; a .png keeps every other pixel"
@@ -97,13 +108,14 @@ def _edit(options: argparse.Namespace) -> int:
         told = condition.one(options, option)
         condition.check(net, [told], option)
         conds.append(condition.encode(net, [told]))
+    source, target = conds
     picture = _told(pictures.read_picture(options.image, subject.shape))
     if options.mask is None:
-        mask = retouch.find_mask(model, picture.x0, *conds, Streams(options.seed, [0]))
+        mask = retouch.find_mask(model, picture.x0, source, target, Streams(options.seed, [0]))
         hole = pictures.widen(mask, picture)
     else:
         hole, mask, _ = _told(pictures.read_mask(options.mask, picture, subject.shape[1]))
-    drawn = retouch.change(model, picture.x0, *conds, mask, options.w, options.strength)
+    drawn = retouch.change(model, picture.x0, source, target, mask, options.w, options.strength)
     pictures.write_edited(options.out, picture, drawn, hole)
     print(f"changed {hole.mean():.0%} of {options.image}: {options.out}")
     return 0

@@ -58,7 +58,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="WHAT",
         help=f"drawn now: {', '.join(every)} (default: digits); or pictures in a FILE.npz",
     )
-    against = "real pictures for a subject with labels: a set by name, of digits full or sample, or a FILE.npz (default: the "
+    against = (
+        "real pictures for a subject with labels: a set by name, of digits full or sample, or a FILE.npz (default: the "
+    )
     evaluate.add_argument("--against", metavar="REAL", help=f"{against}best that is at hand)")
     many = ", ".join(f"{name} {x.n}{x.says and ' ' + x.says}" for name, x in every.items())
     evaluate.add_argument("--n", type=int, help=f"how many pictures: {many}; of a file, all that fit")
@@ -83,7 +85,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     name = evaluation.of_file(Path(options.what)) if from_file else options.what
     subject, found = every[name]
     if options.against and not found.against:
-        raise UserError(f"--against: {name} {'is' if name.endswith('n') else 'are'} not measured against a set of real pictures; leave it out")
+        raise UserError(
+            f"--against: {name} {'is' if name.endswith('n') else 'are'} not measured against a set of real pictures; leave it out"
+        )
     room, beside = evaluation.module(found), {"against": options.against} if found.against else {}
     if from_file:
         return room.report_file(subject, Path(options.what), options.n, out=options.json, **beside)

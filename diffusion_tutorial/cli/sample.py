@@ -7,7 +7,17 @@ import numpy as np
 from torch import Tensor
 
 from diffusion_tutorial import pictures
-from diffusion_tutorial.cli.common import UserError, check_file, denoiser, each_subject, guidance, how, sampling, seed, weights
+from diffusion_tutorial.cli.common import (
+    UserError,
+    check_file,
+    denoiser,
+    each_subject,
+    guidance,
+    how,
+    sampling,
+    seed,
+    weights,
+)
 from diffusion_tutorial.subjects import Subject
 from diffusion_tutorial.subjects.conditions import Asked
 

@@ -9,7 +9,9 @@ from diffusion_tutorial.cli.common import UserError, _seed, check_folder, comman
 from diffusion_tutorial.subjects import Trainable
 
 OPTIONS: dict[str, dict] = {  # of a setting, by its name
-    "data": dict(choices=["full", "sample"], help="MNIST, all 60,000 digits or the 5,000 that come along (%(default)s)"),
+    "data": dict(
+        choices=["full", "sample"], help="MNIST, all 60,000 digits or the 5,000 that come along (%(default)s)"
+    ),
     "width": dict(type=int, help="features of the U-Net, a multiple of 8 (%(default)s)"),
     "predict": dict(choices=["v", "eps"], help="what the network's output means (%(default)s)"),
     "batch": dict(type=int, metavar="N", help="pictures in a step (%(default)s)"),

@@ -27,7 +27,7 @@ def held_out(n: int) -> Int[Tensor, "n 3"]:
 def reword(attributes: Int[Tensor, "3"], generator: torch.Generator) -> str:
     """A caption in any wording and with any synonyms, as in training, but never the plain one."""
     while True:
-        wording = torch.randint(len(scenes.WORDINGS), (), generator=generator).item()
+        wording = int(torch.randint(len(scenes.WORDINGS), (), generator=generator))
         text = scenes.caption(attributes, wording, generator)
         if text != scenes.plain_caption(attributes):
             return text
@@ -35,7 +35,9 @@ def reword(attributes: Int[Tensor, "3"], generator: torch.Generator) -> str:
 
 def draw(asked: Int[Tensor, "n 3"], generator: torch.Generator) -> UInt8[Tensor, "n 48 48 3"]:
     """As many really drawn scenes of the same combinations, under a progress bar."""
-    return torch.cat([scenes.to_pixels(scenes.draw(part, generator)) for part in progress.each(asked.split(PART), "scenes")])
+    return torch.cat(
+        [scenes.to_pixels(scenes.draw(part, generator)) for part in progress.each(asked.split(PART), "scenes")]
+    )
 
 
 def read(path: Path) -> tuple[UInt8[Tensor, "n 48 48 3"], Int[Tensor, "n 3"], int]:

@@ -13,7 +13,7 @@ is from the picture, the floor of what stays.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -69,8 +69,17 @@ def report_model(
     tables.check_n(n)
     print(f"{n} edits of each attribute: {', '.join(EDITS)}", flush=True)
     rows = measure(subject, model, n, seed, walk.w)
-    protocol = {"n": f"{n} for each attribute", "combinations": "held out, but for those that get a new place"}
-    protocol |= {"weights": weights, "seed": seed, "w": walk.w, "steps": retouch.EDIT_STEPS, "strength": retouch.STRENGTH}
+    protocol: dict[str, Any] = {
+        "n": f"{n} for each attribute",
+        "combinations": "held out, but for those that get a new place",
+    }
+    protocol |= {
+        "weights": weights,
+        "seed": seed,
+        "w": walk.w,
+        "steps": retouch.EDIT_STEPS,
+        "strength": retouch.STRENGTH,
+    }
     forms = dict.fromkeys((DONE, ASKED, KEPT), tables.PER_CENT), {STAYED: tables.DECIBELS, ENOUGH: tables.PER_CENT}
     return tables.report(rows, list(forms), NOTE, protocol, subject.judge, out)
 
@@ -164,7 +173,8 @@ def picture(model: Denoiser, task: Task, way: str, seed: int, w: float) -> Float
 
 def edited(model: Denoiser, task: Task, way: str, seed: int, w: float) -> Float[Tensor, "n 3 48 48"]:
     """The pictures edited from plain caption to plain caption, as the command `edit` does it, but for the last paste."""
-    conds = [tables.tokens(model, asked) for asked in (task.source, task.target)]
-    source = Streams(seed, range(len(task.x0)))
-    mask = {BARE: None, GIVEN: task.hole}[way] if way != FOUND else retouch.find_mask(model, task.x0, *conds, source)
-    return retouch.change(model, task.x0, *conds, mask, w, paste=False)
+    source, target = (tables.tokens(model, asked) for asked in (task.source, task.target))
+    mask = None if way == BARE else task.hole
+    if way == FOUND:
+        mask = retouch.find_mask(model, task.x0, source, target, Streams(seed, range(len(task.x0))))
+    return retouch.change(model, task.x0, source, target, mask, w, paste=False)

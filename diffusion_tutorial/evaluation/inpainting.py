@@ -7,6 +7,7 @@ digit the ceiling. Every method fills the same digits, from the same static.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -42,7 +43,14 @@ def report_model(
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:n]
     print(f"{n} of {name}, {len(SIDES) + 1} holes, {len(WALKS)} ways to fill each", flush=True)
     rows = measure(subject, model, images[chosen], labels[chosen], seed)
-    protocol = {"n": n, "digits": name, "label": "none", "weights": weights, "seed": seed, "sampler": "ddpm"}
+    protocol: dict[str, Any] = {
+        "n": n,
+        "digits": name,
+        "label": "none",
+        "weights": weights,
+        "seed": seed,
+        "sampler": "ddpm",
+    }
     protocol |= {way: f"{steps} steps x {resample}" for way, (steps, resample) in WALKS.items()}
     forms = {READ: tables.PER_CENT, EDGE: tables.PLAIN}
     return tables.report(rows, [forms], NOTE, protocol, subject.judge, out)
@@ -94,7 +102,7 @@ def fill(
     if way not in WALKS:
         return x0 if way == TRUE else x0.masked_fill(hole, -1)
     steps, resample = WALKS[way]
-    walk = dict(times=samplers.times(steps), alpha_bar=model.alpha_bar, resample=resample)
+    walk: dict[str, Any] = dict(times=samplers.times(steps), alpha_bar=model.alpha_bar, resample=resample)
     parts = zip(x0.to(model.device).split(PART), tables.streams(seed, len(x0), PART))
     filled = [editing.inpaint(model, part, hole, **walk, generator=source) for part, source in parts]
     return digits.to_signed(digits.to_pixels(torch.cat(filled).cpu()))

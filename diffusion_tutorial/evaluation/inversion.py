@@ -7,6 +7,7 @@ breaks the symmetry that inversion lives on. Another drawing of the same combina
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -34,7 +35,7 @@ def report_model(
     tables.check_n(n)
     print(f"{n} scenes to static and back: {len(STEPS)} numbers of steps, refined {REFINE[0]} to {REFINE[-1]} times")
     rows = measure(subject, model, drawn.held_out(n), seed, walk.w)
-    protocol = {"n": n, "combinations": "held out", "weights": weights, "seed": seed, "sampler": "ddim"}
+    protocol: dict[str, Any] = {"n": n, "combinations": "held out", "weights": weights, "seed": seed, "sampler": "ddim"}
     protocol |= {"w_up": 1.0, "w_back": sorted({1.0, walk.w})}
     forms = {ERROR: tables.DECIBELS, tables.READ: tables.PER_CENT}
     return tables.report(rows, [forms], NOTE, protocol, subject.judge, out)
@@ -71,6 +72,6 @@ def there_and_back(
     parts = [*zip(x0.to(cond.device).split(tables.PART), cond.split(tables.PART))]
     static = [editing.invert(model, part, times, model.alpha_bar, words, refine)[0] for part, words in parts]
     for w in scales:
-        walk = dict(times=times, alpha_bar=model.alpha_bar, step=samplers.ddim_step)
+        walk: dict[str, Any] = dict(times=times, alpha_bar=model.alpha_bar, step=samplers.ddim_step)
         back = [samplers.draw(guide(model, w), x, cond=words, **walk) for x, (_, words) in zip(static, parts)]
         yield torch.cat(back).cpu()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +20,7 @@ from torch import Tensor
 from diffusion_tutorial import metrics, progress
 from diffusion_tutorial.evaluation import common
 from diffusion_tutorial.evaluation.common import Measured
-from diffusion_tutorial.evaluation.real import LEAST, POOL, Reference, read, reference
+from diffusion_tutorial.evaluation.real import LEAST, POOL, Reference, labels_of, read, reference
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects import Subject
@@ -33,7 +34,14 @@ NOTE = "Intervals: for other draws of n pictures. The Frechet distance is over o
 
 
 def report_model(
-    subject: Subject, model: Denoiser, weights: str, n: int, out: Path | None, seed: int, walk: Walk, against: str | None
+    subject: Subject,
+    model: Denoiser,
+    weights: str,
+    n: int,
+    out: Path | None,
+    seed: int,
+    walk: Walk,
+    against: str | None,
 ) -> int:
     """Draw n pictures, measure them, print table and protocol, write `out`."""
     real = reference(subject, against)
@@ -85,7 +93,7 @@ def draw(
     subject: Subject, model: Denoiser, n: int, against: Reference, seed: int, walk: Walk
 ) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, "n"], float]:
     """n pictures with the labels of the floor's, rounded as a file would, and the network's evaluations for each."""
-    labels = torch.arange(n) % len(subject.condition.names) if against.labels is None else against.labels[:n]
+    labels = torch.arange(n) % len(labels_of(subject).names) if against.labels is None else against.labels[:n]
     with common.evaluations(model.net) as calls:
         drawn = subject.draw(model, labels.tolist(), seed, walk)
     return subject.from_pixels(subject.to_pixels(drawn)), labels, sum(calls) / n
@@ -117,7 +125,7 @@ def measure(
 
 
 def _side(
-    judge: torch.nn.Module,
+    judge: Any,
     images: Tensor,
     labels: Tensor | None,
     real: Tensor,
@@ -128,7 +136,7 @@ def _side(
     """The metrics of one set of pictures, by name."""
     x = metrics.embed(judge.features, images)
     asked = None if labels is None else labels >= 0
-    if asked is not None and asked.any():
+    if labels is not None and asked is not None and asked.any():
         yield ACCURACY, Measured(*metrics.label_accuracy(judge, images[asked], labels[asked]))
     yield FRECHET, _jackknife(partial(metrics.frechet, reference=real), x, most=float("inf"))
     yield PRECISION, common.share(metrics.covered(x, real, radii))
@@ -168,6 +176,6 @@ def _cells(x: Measured | None, width: int, name: str) -> str:
 def numbers(found: dict[str, tuple[Measured, Measured | None]]) -> dict:
     """The same numbers, unrounded, for a file."""
     return {
-        name: {**common.pair(x), "real": common.pair(floor), "ratio": ratio(x, floor)}
+        name: {**(common.pair(x) or {}), "real": common.pair(floor), "ratio": ratio(x, floor)}
         for name, (x, floor) in found.items()
     }

@@ -11,7 +11,7 @@ from torch import Tensor
 from diffusion_tutorial import files, metrics
 from diffusion_tutorial.evaluation.common import arrays
 from diffusion_tutorial.subjects import Subject
-from diffusion_tutorial.subjects.conditions import ANY
+from diffusion_tutorial.subjects.conditions import ANY, Labels
 
 LEAST = metrics.GROUPS  # pictures on each side: one for each of the jackknife's groups
 POOL = 10_000  # of 60,000 real pictures, those for the floor; as many of the others give the reference's features
@@ -43,9 +43,13 @@ def reference(subject: Subject, against: str | None = None) -> Reference:
     return Reference(name, images[rest], images[others], None if labels is None else labels[others])
 
 
-def read(
-    subject: Subject, path: Path, least: int = LEAST
-) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, "n"] | None]:
+def labels_of(subject: Subject) -> Labels:
+    """The labels of a subject that has them."""
+    assert isinstance(subject.condition, Labels), f"{subject.name} has no labels"
+    return subject.condition
+
+
+def read(subject: Subject, path: Path, least: int = LEAST) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, "n"] | None]:
     """Pictures in [-1, 1] and labels (None where there are none) from an .npz such as `sample` writes.
 
     images: uint8 N x height x width, in colour x 3; labels, if any: whole numbers N, from 0 on, or -1 for none.
@@ -64,7 +68,7 @@ def read(
     if labels.dtype.kind not in "iu" or labels.shape != pixels.shape[:1]:
         wanted = f"a whole number as label of each of {len(pixels)} images"
         raise files.BadFile(f"{path}: expected {wanted}, got {labels.dtype} {labels.shape}")
-    most = len(subject.condition.names) - 1
+    most = len(labels_of(subject).names) - 1
     if labels.min() < ANY or labels.max() > most:
         raise files.BadFile(f"{path}: expected labels 0..{most}, or -1 for none, got {labels.min()} to {labels.max()}")
     return images, torch.from_numpy(labels.astype(np.int64))

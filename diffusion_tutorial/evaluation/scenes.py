@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -27,7 +27,7 @@ from diffusion_tutorial.subjects import Subject
 PLAIN, REWORDED, PICTURES, DRAWN = "plain", "reworded", "pictures", "drawn scenes"  # columns; "pictures": of a file
 ALL = "all three"
 ROWS = (*scenes.Scene._fields, ALL)
-TABLES = (scenes.SUBJECTS, scenes.THINGS, scenes.PLACES)
+TABLES: tuple[Any, ...] = (scenes.SUBJECTS, scenes.THINGS, scenes.PLACES)
 APART = 2**31  # added to the seed: drawn scenes and wordings come from other random numbers than any training's
 NOTE = "Drawn scenes, read by the same judge, are the ceiling. Intervals: for other draws of n pictures."
 MOST = 5  # combinations and confusions that are told; a --json has all
@@ -50,12 +50,17 @@ def report_model(
     print(f"{n} pictures of held-out combinations in plain words, {n} reworded, {n} drawn scenes", flush=True)
     ceiling = drawn.draw(asked, generator)
     plain, reworded = [scenes.plain_caption(row) for row in asked], [drawn.reword(row, generator) for row in asked]
-    other = torch.randint(APART, (), generator=generator).item()  # their own static: the two shares are independent
+    other = int(torch.randint(APART, (), generator=generator))  # their own static: the two shares are independent
     sets = {}
     with common.evaluations(model.net) as calls:
         for name, prompts, static in ((PLAIN, plain, seed), (REWORDED, reworded, other)):
             sets[name] = scenes.to_pixels(subject.draw(model, prompts, static, walk))
-    made = {"weights": weights, "seed": seed, **asdict(walk), "network_evaluations_per_sample": round(sum(calls) / (2 * n), 3)}
+    made = {
+        "weights": weights,
+        "seed": seed,
+        **asdict(walk),
+        "network_evaluations_per_sample": round(sum(calls) / (2 * n), 3),
+    }
     return _report(subject, {**sets, DRAWN: ceiling}, asked, made, out)
 
 
@@ -103,7 +108,7 @@ def _report(subject: Subject, sets: dict[str, Tensor], asked: Tensor, made: dict
 
 def measure(judge: nn.Module, pixels: UInt8[Tensor, "n 48 48 3"], asked: Int[Tensor, "n 3"]) -> Reading:
     """What the judge reads right, and what it reads instead, under a progress bar."""
-    right, instead = [], Counter()
+    right, instead = [], Counter[tuple[str, str]]()
     for part, wanted in progress.each([*zip(pixels.split(drawn.PART), asked.split(drawn.PART))], "reading"):
         images = part.permute(0, 3, 1, 2) / 127.5 - 1
         hits = metrics.scene_read(judge, images, wanted)

@@ -7,6 +7,7 @@ drawing as a faithful and perfect picture would be.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -39,7 +40,13 @@ def report_model(
     tables.check_n(n)
     print(f"{n} drawings of {BLOCKS} x {BLOCKS} blocks, {len(STRENGTHS)} strengths", flush=True)
     rows = measure(subject, model, drawn.held_out(n), seed, walk.w)
-    protocol = {"n": n, "combinations": "held out", "blocks": f"{BLOCKS} x {BLOCKS}", "weights": weights, "seed": seed}
+    protocol: dict[str, Any] = {
+        "n": n,
+        "combinations": "held out",
+        "blocks": f"{BLOCKS} x {BLOCKS}",
+        "weights": weights,
+        "seed": seed,
+    }
     protocol |= {"w": walk.w, "sampler": "ddpm", "steps": f"strength x {STEPS}"}
     forms = {DISTANCE: tables.PLAIN, tables.READ: tables.PER_CENT}
     return tables.report(rows, [forms], NOTE, protocol, subject.judge, out)
@@ -50,7 +57,8 @@ def measure(subject: Subject, model: Denoiser, asked: Int[Tensor, "n 3"], seed: 
     judge, model = subject.judge.load(), model.to(run.device())
     real = tables.drawn(asked, seed)
     drawing, rows = blocks(real), []
-    for strength in progress.each([DRAWING, *STRENGTHS, REAL], "redrawing"):
+    every: list[Any] = [DRAWING, *STRENGTHS, REAL]
+    for strength in progress.each(every, "redrawing"):
         given = {DRAWING: drawing, REAL: real}
         with common.evaluations(model.net) as calls:
             x = given[strength] if strength in given else redraw(model, drawing, asked, strength, seed, w)
@@ -72,6 +80,6 @@ def redraw(
     """SDEdit of each picture, with the plain caption as prompt."""
     cond, guided = tables.tokens(model, asked), guide(model, w)
     parts = zip(x0.to(model.device).split(tables.PART), cond.split(tables.PART), tables.streams(seed, len(x0)))
-    walk = dict(strength=strength, alpha_bar=model.alpha_bar, steps=STEPS)
+    walk: dict[str, Any] = dict(strength=strength, alpha_bar=model.alpha_bar, steps=STEPS)
     redrawn = [editing.sdedit(guided, part, cond=words, **walk, generator=source) for part, words, source in parts]
     return torch.cat(redrawn).cpu()

@@ -49,6 +49,14 @@ def load(name: str) -> nn.Module:
     return read(path)
 
 
+def denoiser(name: str) -> Denoiser:
+    """A shipped model that draws."""
+    model = load(name)
+    if not isinstance(model, Denoiser):
+        raise ValueError(f"expected a model that draws, got {name}, which reads")
+    return model
+
+
 def read(path: str | Path) -> nn.Module:
     """The model in a weights file that `write` wrote, in float32 and evaluation mode; files.BadFile if it is not one."""
     tensors, about = files.read_tensors(path)
@@ -69,7 +77,12 @@ def write(path: str | Path, model: nn.Module) -> str:
     tensors = {k: x.half() if x.is_floating_point() else x for k, x in model.state_dict().items()}
     if isinstance(model, Denoiser):
         tensors["alpha_bar"] = model.alpha_bar
-        about = {"kind": _kind(DENOISERS, model.net), "net": model.net.config, "output": model.output, "clip": model.clip}
+        about = {
+            "kind": _kind(DENOISERS, model.net),
+            "net": model.net.config,
+            "output": model.output,
+            "clip": model.clip,
+        }
     else:
         about = {"kind": _kind(CLASSIFIERS, model), "net": model.config}
     files.write_tensors(path, tensors, about)

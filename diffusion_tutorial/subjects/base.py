@@ -32,7 +32,9 @@ class Trainable:
     title: str  # a line of the card: what it is
     licence: str  # of the weights
     examples: tuple[str, ...] = ()  # for --help
-    settings: dict[str, Any]  # what a run is made of besides its budget, with the values that it has unless one says otherwise
+    settings: dict[
+        str, Any
+    ]  # what a run is made of besides its budget, with the values that it has unless one says otherwise
     training: dict[str, Any] = {}  # more arguments of Training, the same in every run
     evaluate = 0  # samples that are drawn and judged at the end of a training, unless one says otherwise
 
@@ -48,17 +50,17 @@ class Trainable:
         """A line of the card: on what it was trained."""
         raise NotImplementedError
 
-    def measure(self, model: nn.Module, n: int, out: Path) -> dict:
+    def measure(self, model: Any, n: int, out: Path) -> dict:
         """What is measured at the end of a training, for the card; n samples, 0 for none."""
         return {}
 
     def begin(self, out: Path) -> None:
         """Before the first step of a new run: clear away what an old one left in `out`."""
 
-    def look(self, model: nn.Module, out: Path, step: int) -> None:
+    def look(self, model: Any, out: Path, step: int) -> None:
         """At each milestone of a training."""
 
-    def about(self, model: nn.Module, settings: dict) -> dict:
+    def about(self, model: Any, settings: dict) -> dict:
         """The lines of the card that are known before the training."""
         return {"model": self.title, "data": self.data(settings), "licence": self.licence}
 
@@ -70,10 +72,10 @@ class Trainable:
 class Judge(Trainable):
     """A classifier that reads what was drawn. It never takes part in drawing."""
 
-    settings = {"batch": 128, "lr": 3e-3, "seed": 0, "precision": "float32"}
-    training = {"warm_up": 0.1, "weight_decay": 0.05, "betas": (0.9, 0.999), "ema_decay": 0.0}
+    settings: dict[str, Any] = {"batch": 128, "lr": 3e-3, "seed": 0, "precision": "float32"}
+    training: dict[str, Any] = {"warm_up": 0.1, "weight_decay": 0.05, "betas": (0.9, 0.999), "ema_decay": 0.0}
 
-    def load(self) -> nn.Module:
+    def load(self) -> Any:
         """The judge that comes with the package, ready to read."""
         return pretrained.load(self.name)
 
@@ -134,11 +136,10 @@ class Subject(Trainable):
     def new(self, settings: dict) -> Denoiser:
         return Denoiser(self.network(settings), cosine(), settings["predict"])
 
-    def loss(self, settings: dict) -> Denoising:
+    def loss(self, settings: dict) -> Loss:
         return Denoising(self.draw_data(settings), settings["t_bias"])
 
-    def about(self, model: nn.Module, settings: dict) -> dict:
-        assert isinstance(model, Denoiser)
+    def about(self, model: Any, settings: dict) -> dict:
         schedule = f"cosine, T = {len(model.alpha_bar) - 1}"
         return super().about(model, settings) | {"output": model.output, "schedule": schedule}
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffusion_tutorial import progress
 from diffusion_tutorial.models.text_unet import TextUNet
@@ -45,14 +45,14 @@ class Condition:
         """What it says; None if it was not given."""
         raise NotImplementedError
 
-    def check(self, net: nn.Module, asked: Sequence, option: str) -> None:
+    def check(self, net: Any, asked: Sequence, option: str) -> None:
         """A ValueError that names the option, unless the network can be asked for all of it; notes on how it is understood."""
 
-    def encode(self, net: nn.Module, asked: Sequence) -> Tensor:
+    def encode(self, net: Any, asked: Sequence) -> Tensor:
         """The conditions as the network takes them."""
         raise NotImplementedError
 
-    def fits(self, net: nn.Module) -> bool:
+    def fits(self, net: Any) -> bool:
         """Whether a network takes such conditions."""
         raise NotImplementedError
 
@@ -77,8 +77,11 @@ class Labels(Condition):
     def asked(self, options: argparse.Namespace) -> Asked:
         n = check_n(options.n)
         named = {"balanced": list(range(len(self.names))), "none": [ANY]}
-        cycle = named.get(options.labels) or [self._number(part) for part in options.labels.split(",")]
-        if None in cycle:
+        found: list[int | None] | list[int] = named.get(options.labels) or [
+            self._number(part) for part in options.labels.split(",")
+        ]
+        cycle = [label for label in found if label is not None]
+        if len(cycle) < len(found):
             wanted = f"{self.noun}s with commas between, as {self._first()}, or balanced, or none"
             raise ValueError(f"--labels: expected {wanted}; got {options.labels}")
         return Asked([cycle[i % len(cycle)] for i in range(n)], list(range(n)), n)
@@ -93,11 +96,11 @@ class Labels(Condition):
             raise ValueError(f"--{option}: expected {self._wanted()}, got {text}")
         return None if text is None else self._number(text)
 
-    def encode(self, net: nn.Module, asked: Sequence[int]) -> Tensor:
+    def encode(self, net: Any, asked: Sequence[int]) -> Tensor:
         cond = torch.tensor(asked)
         return cond.masked_fill(cond == ANY, len(self.names))
 
-    def fits(self, net: nn.Module) -> bool:
+    def fits(self, net: Any) -> bool:
         return isinstance(net, UNet) and net.labels == len(self.names)
 
     def array(self, asked: Sequence[int]) -> np.ndarray:
@@ -143,7 +146,7 @@ class Captions(Condition):
     def one(self, options: argparse.Namespace, option: str) -> str | None:
         return getattr(options, option)
 
-    def check(self, net: nn.Module, asked: Sequence[str], option: str) -> None:
+    def check(self, net: Any, asked: Sequence[str], option: str) -> None:
         try:
             net.tokenizer(asked)
         except ValueError as problem:
@@ -151,10 +154,10 @@ class Captions(Condition):
         if not all(net.tokenizer.split(prompt) for prompt in asked):
             progress.note(f"an empty {option} is unconditional: the model draws whatever it likes")
 
-    def encode(self, net: nn.Module, asked: Sequence[str]) -> Tensor:
+    def encode(self, net: Any, asked: Sequence[str]) -> Tensor:
         return net.tokenizer(asked)
 
-    def fits(self, net: nn.Module) -> bool:
+    def fits(self, net: Any) -> bool:
         return isinstance(net, TextUNet)
 
     def array(self, asked: Sequence[str]) -> np.ndarray:

