@@ -3,13 +3,14 @@
 It takes a denoiser and returns a denoiser, so every sampler and every kind of editing works with it unchanged.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusion_tutorial.predictions import Around, Guess
+from diffusion_tutorial.predictions import Around, Guess, as_condition
 
 Ask = Callable[..., tuple[Tensor, ...]]
 
@@ -73,13 +74,16 @@ class Guided(Around):
             raise ValueError(
                 "to move away from `negative`, say where from: give cond, the null condition for any picture"
             )
-        first, last = self.interval or (0, t.max())
+        if not len(x_t):
+            raise ValueError("expected at least one picture, got an empty batch")
+        first, last = self.interval or (0, math.inf)
         acts = (first <= t) & (t <= last)
         if cond is None or self.w == 1 or not acts.any():
             return ask(x_t, t, cond)
+        cond = as_condition(cond)
         away = self.denoiser.null_like(cond) if self.negative is None else _for_each(self.negative, cond)
         both = ask(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([cond, away]))
-        acts = acts.to(x_t.device).view(-1, *[1] * (x_t.ndim - 1))
+        acts = acts.to(x_t.device, non_blocking=x_t.is_cuda).view(-1, *[1] * (x_t.ndim - 1))
         pairs = (answer.chunk(2) for answer in both)
         return tuple(torch.where(acts, uncond + self.w * (asked - uncond), asked) for asked, uncond in pairs)
 
@@ -92,4 +96,4 @@ def _for_each(negative: Tensor, cond: Tensor) -> Tensor:
             f"expected negative conditions of shape {tuple(cond.shape)}, one for each picture, or {tuple(one)}, one for "
             f"all; got {tuple(negative.shape)}"
         )
-    return negative.to(cond).expand_as(cond)
+    return negative.to(cond, non_blocking=cond.is_cuda).expand_as(cond)

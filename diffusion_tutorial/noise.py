@@ -45,5 +45,5 @@ def fresh(x: Float[Tensor, "batch ..."], source: Source = None) -> Float[Tensor,
     if isinstance(source, Streams):
         if len(source.streams) != len(x):
             raise ValueError(f"expected a stream for each of {len(x)} pictures, got {len(source.streams)}")
-        return source.normal(tuple(x.shape[1:])).to(x)
-    return torch.randn(x.shape, generator=source, dtype=x.dtype).to(x.device)
+        return source.normal(tuple(x.shape[1:])).to(x, non_blocking=x.is_cuda)
+    return torch.randn(x.shape, generator=source, dtype=x.dtype).to(x.device, non_blocking=x.is_cuda)

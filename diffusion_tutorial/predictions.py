@@ -119,6 +119,17 @@ def clip_of(denoiser: Callable[..., Tensor]) -> float | None:
     return getattr(denoiser, "clip", 1.0)
 
 
+def as_condition(cond: Any) -> Tensor:
+    """A condition as a tensor: numbers in a list or an array are one, too; a ValueError that says what came if it is none."""
+    try:
+        return torch.as_tensor(cond)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"expected a condition in numbers, one or one row for each picture, got {type(cond).__name__} {str(cond)[:60]!r}; "
+            "words become numbers by the network's tokenizer"
+        ) from None
+
+
 class Denoiser(nn.Module):
     """model(x_t, t, cond) -> eps_hat, from a network whose raw output is read as "eps" or as "v".
 
@@ -161,8 +172,16 @@ class Denoiser(nn.Module):
     def answer(self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None) -> Tensor:
         """The network's own answer, in float32: eps_hat or v_hat."""
         check_t(t, x_t, len(self.alpha_bar) - 1)
-        cond = None if cond is None else cond.to(x_t.device)
-        return self.net(x_t.float(), t.to(x_t.device), cond).float()
+        cond = None if cond is None else as_condition(cond).to(x_t.device, non_blocking=x_t.is_cuda)
+        return self.net(x_t.float(), t.to(x_t.device, non_blocking=x_t.is_cuda), cond).float()
+
+    def check(self, cond: Tensor) -> None:
+        """A ValueError that says what came, unless the network knows each of these conditions.
+
+        `sample` asks it once: at every step the network looks at values only on the CPU, for a look elsewhere has to wait.
+        """
+        if hasattr(self.net, "check_cond"):
+            self.net.check_cond(cond.cpu(), len(cond))
 
     def null_like(self, cond: Tensor) -> Tensor:
         """What stands for "any picture" in the shape of `cond`: the null condition that the network was trained with."""
@@ -170,14 +189,16 @@ class Denoiser(nn.Module):
 
 
 class Around:
-    """A denoiser around another: what it does not change (schedule, range, null condition) is the inner one's."""
+    """A denoiser around another. What it does not change is the inner one's, where that has it: see PASSED_ON."""
+
+    PASSED_ON = ("alpha_bar", "clip", "null_like", "guess", "check", "device")
 
     def __init__(self, denoiser: Callable[..., Tensor]):
         self.denoiser: Any = denoiser
 
     def __getattr__(self, name: str) -> Any:
-        if name == "denoiser":  # not there yet, as while it is copied
-            raise AttributeError(name)
+        if name not in self.PASSED_ON:
+            raise AttributeError(f"{type(self).__name__} has no {name}; the denoiser within may: .denoiser.{name}")
         return getattr(self.denoiser, name)
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:

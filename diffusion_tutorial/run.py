@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ class Ended(KeyboardInterrupt):
     """SIGTERM came: the machine is being shut down or taken away."""
 
 
+@runtime_checkable
 class Trainable(Protocol):
     """What `train` needs of what it trains; subjects.base says it in full."""
 

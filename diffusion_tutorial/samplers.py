@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diffusion_tutorial.forward import q_posterior
 from diffusion_tutorial.noise import Source, fresh
-from diffusion_tutorial.predictions import Guess, clip_of, cut, guess, x0_from_eps
+from diffusion_tutorial.predictions import Guess, as_condition, clip_of, cut, guess, x0_from_eps
 from diffusion_tutorial.schedules import at, check, check_step, snr
 
 
@@ -228,10 +228,10 @@ def sample(
     T = len(check(alpha_bar)) - 1
     if not times or any(t <= s for t, s in zip(times, times[1:])) or times[-1] < 0 or times[0] > T:
         raise ValueError(f"expected times that fall from at most {T} to at least 0, got {times}")
+    x_T = torch.as_tensor(x_T)
     if not x_T.is_floating_point() or x_T.ndim < 2 or not len(x_T):
         raise ValueError(f"expected a batch of static, at least one, as floats, got {tuple(x_T.shape)} {x_T.dtype}")
-    if cond is not None and len(cond) != len(x_T):
-        raise ValueError(f"expected a condition for each of the {len(x_T)} pictures, got {len(cond)}")
+    cond = None if cond is None else _conditions(denoiser, cond, len(x_T))
     clip, step = clip_of(denoiser), step() if isinstance(step, type) else step
 
     def look(x: Tensor, t: Tensor) -> tuple[Guess, Tensor]:
@@ -261,6 +261,17 @@ def sample(
 def draw(denoiser: Callable[..., Tensor], x_T: Tensor, times: list[int], alpha_bar: Tensor, **options: Any) -> Tensor:
     """Run `sample` to its end and return only the last x."""
     return deque(sample(denoiser, x_T, times, alpha_bar, **options), maxlen=1).pop().x
+
+
+def _conditions(denoiser: Callable[..., Tensor], cond: Any, n: int) -> Tensor:
+    """The conditions as a tensor, looked at once, if the denoiser can tell which it knows."""
+    cond = as_condition(cond)
+    if cond.ndim == 0 or len(cond) != n:
+        came = len(cond) if cond.ndim else f"{cond} alone"
+        raise ValueError(f"expected a condition for each of the {n} pictures, got {came}")
+    if hasattr(denoiser, "check"):
+        denoiser.check(cond)
+    return cond
 
 
 def _finite(x: Tensor, name: str) -> Tensor:

@@ -51,6 +51,10 @@ def zero_terminal_snr(alpha_bar: Float[Tensor, "times"]) -> Float[Tensor, "times
 
 def check(alpha_bar: Float[Tensor, "times"]) -> Float[Tensor, "times"]:
     """alpha_bar itself, if it starts at 1, never rises and never leaves [0, 1]; else a ValueError that says what is wrong."""
+    if not isinstance(alpha_bar, Tensor):
+        raise ValueError(
+            f"expected alpha_bar as a tensor, got {type(alpha_bar).__name__}: torch.as_tensor makes it one"
+        )
     if alpha_bar.ndim != 1 or len(alpha_bar) < 2:
         raise ValueError(
             f"expected alpha_bar with an entry for every t from 0 to T, got shape {tuple(alpha_bar.shape)}"
@@ -100,17 +104,20 @@ def at(
 
     The one place where the package broadcasts over a batch. The look-up itself stops at a t outside 0..T, so the loops ask
     for nothing twice; `check_t` then says what was wrong. The `others` must have x's shape: torch would stretch them to
-    fit, and no one would notice. Let t live where `values` does, on the CPU: then no accelerator is waited for.
+    fit, and no one would notice. Let t live where `values` does, on the CPU: then no accelerator is waited for, and what
+    was found goes to a GPU in its turn.
     """
     for other in others:
         if other.shape != x.shape:
             raise ValueError(f"expected the same shape twice, got {tuple(x.shape)} and {tuple(other.shape)}")
+    if not isinstance(t, Tensor) or t.shape != x.shape[:1]:
+        check_t(t, x, len(values) - 1)
     try:
         found = values.index_select(0, t.to(values.device))
-        return found.to(x).view(len(x), *[1] * (x.ndim - 1))
-    except (AttributeError, IndexError, RuntimeError, TypeError):
+    except (IndexError, RuntimeError):
         check_t(t, x, len(values) - 1)
         raise
+    return found.to(x, non_blocking=x.is_cuda).view(len(x), *[1] * (x.ndim - 1))
 
 
 def check_t(t: Int[Tensor, "batch"], x: Float[Tensor, "batch ..."], T: int) -> None:

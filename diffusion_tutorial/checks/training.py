@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusion_tutorial import forward, predictions, schedules, training
-from diffusion_tutorial.checks.core import Exercise
+from diffusion_tutorial import forward, losses, predictions, schedules
+from diffusion_tutorial.checks.core import Exercise, _copy
 
 
 def time_waves(t: Int[Tensor, "batch"], dim: int) -> Float[Tensor, "batch dim"]:
@@ -94,7 +94,7 @@ def _waves_woven(t, dim):
 
 Exercise(
     "training_loss",
-    answer=training.simple_loss,
+    answer=losses.simple_loss,
     cases=_loss_cases(),
     mistakes={
         "Your target is the noise of step t alone, sqrt(beta_t) eps. The network is asked for the total noise in x_t, from "
@@ -132,11 +132,26 @@ Exercise(
     nudge="Follow one picture: noise it, ask for its noise, compare. Each picture gets one number.",
 )
 
+FLOATS = "The values are right, but they are floats: a time is a place in alpha_bar, and there is no place 3.0. End with .long()."
+
+
+class WholeNumbers(Exercise):
+    """An exercise whose answer has to be of a whole type; by their values alone 3 and 3.0 are the same."""
+
+    def verdict(self, attempt):
+        said = super().verdict(attempt)
+        if said == "correct." and any(
+            torch.as_tensor(attempt(*_copy(case))).is_floating_point() for case in self.cases
+        ):
+            return f"not yet. {FLOATS}"
+        return said
+
+
 _U = torch.tensor([0.0, 0.1, 0.26, 0.5, 0.74, 0.9, 0.9999])
 
-Exercise(
+WholeNumbers(
     "draw_times",
-    answer=training.draw_times,
+    answer=losses.draw_times,
     cases=[(_U, 10), (_U, 1000), (torch.tensor([0.999, 0.3, 0.0]), 4)],
     mistakes={
         "You draw from 0 to T - 1. At t = 0 there is no noise to guess, and t = T, where every drawing begins, is never "
@@ -155,7 +170,8 @@ Exercise(
         "That is one t for the whole batch. Each picture gets its own, or a step of training learns about one t only.": (
             lambda u, T: torch.full_like(u, 1 + int(u[0] * T))
         ),
-        "t has to be whole: cut the fraction off, with .floor() or .long().": lambda u, T: 1 + u * T,
+        "t has to be whole: cut the fraction off, with .long().": lambda u, T: 1 + u * T,
+        FLOATS: lambda u, T: 1 + (u * T).floor(),
     },
     nudge="Try the ends: a u of 0 has to give 1, and a u just below 1 has to give T.",
 )

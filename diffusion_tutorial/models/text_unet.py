@@ -14,8 +14,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusion_tutorial.models.text import START, TextEncoder, Tokenizer
-from diffusion_tutorial.models.unet import Attention, ResBlock, Waves, attend, attention_weights, zeroed
+from diffusion_tutorial.models.text import PAD, START, TextEncoder, Tokenizer
+from diffusion_tutorial.models.unet import (
+    Attention,
+    ResBlock,
+    Waves,
+    attend,
+    attention_weights,
+    can_look,
+    check_pictures,
+    zeroed,
+)
 
 FINE = 32  # features at half the side of a picture
 
@@ -59,10 +68,12 @@ class TextUNet(nn.Module):
         t: Int[Tensor, "batch"],
         cond: Int[Tensor, "batch length"] | None = None,
     ) -> Float[Tensor, "batch c h w"]:
-        if x_t.shape[1:] != self.shape:
-            wanted = "(batch, {}, {}, {})".format(*self.shape)
-            raise ValueError(f"expected pictures of shape {wanted}, got {tuple(x_t.shape)}")
-        words, there = self.text(self._tokens(cond, t))
+        check_pictures(x_t, self.shape)
+        if cond is None:
+            cond = self.null_like(t[:, None].expand(-1, self.tokenizer.length))
+        else:
+            self.check_cond(cond, len(t))
+        words, there = self.text(cond)
         mean = (words * there[..., None]).sum(1) / there.sum(1, keepdim=True)
         emb = F.silu(self.time(t) + self.mean(mean))
         seen = torch.cat([x_t, self.sketch(mean).view_as(x_t)], dim=1)
@@ -79,22 +90,22 @@ class TextUNet(nn.Module):
 
     def null_like(self, cond: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
         """The empty caption for each."""
-        return self.tokenizer([""]).to(cond).expand_as(cond)
+        null = torch.full_like(cond, PAD)
+        null[:, 0] = START
+        return null
 
-    def _tokens(self, cond: Tensor | None, t: Int[Tensor, "batch"]) -> Int[Tensor, "batch length"]:
-        if cond is None:
-            return self.tokenizer([""]).to(t).expand(len(t), -1)
+    def check_cond(self, cond: Tensor, n: int) -> None:
+        """A ValueError that says what came, unless there is a caption for each of n pictures; values only if they cost no wait."""
         length, most = self.tokenizer.length, START + len(self.tokenizer.words)
-        if cond.shape != (len(t), length) or cond.is_floating_point():
-            wanted = f"a row of {length} tokens for each of {len(t)} pictures"
+        if cond.shape != (n, length) or cond.is_floating_point():
+            wanted = f"a row of {length} tokens for each of {n} pictures"
             raise ValueError(f"expected {wanted}, got {tuple(cond.shape)} {cond.dtype}")
-        if not len(cond) or torch.compiler.is_compiling():
-            return cond
+        if not can_look(cond):
+            return
         if cond.min() < 0 or cond.max() > most:
             raise ValueError(f"expected tokens 0..{most}, got {cond.min().item()} to {cond.max().item()}")
         if (cond[:, 0] != START).any():  # and with PAD alone there would be no word to look at
             raise ValueError(f"expected START, which is {START}, before the words of each caption: use net.tokenizer")
-        return cond
 
 
 class CrossAttention(nn.Module):

@@ -47,13 +47,11 @@ class UNet(nn.Module):
     def forward(
         self, x_t: Float[Tensor, "batch c h w"], t: Int[Tensor, "batch"], cond: Int[Tensor, "batch"] | None = None
     ) -> Float[Tensor, "batch c h w"]:
-        if x_t.shape[1:] != self.shape:
-            wanted = "(batch, {}, {}, {})".format(*self.shape)
-            raise ValueError(f"expected pictures of shape {wanted}, got {tuple(x_t.shape)}")
+        check_pictures(x_t, self.shape)
         if cond is None:
             cond = torch.full_like(t, self.labels)
-        elif not torch.compiler.is_compiling():  # a look at the values would cut the compiled network in two
-            self._check_labels(cond, t)
+        else:
+            self.check_cond(cond, len(t))
         emb = F.silu(self.time(t) + self.label(cond))
         seen = torch.cat([x_t, self.sketch(cond).view_as(x_t)], dim=1)
         h = self.stem(F.pixel_unshuffle(seen, 2))
@@ -68,14 +66,25 @@ class UNet(nn.Module):
     def null_like(self, cond: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
         return torch.full_like(cond, self.labels)
 
-    def _check_labels(self, cond: Tensor, t: Int[Tensor, "batch"]) -> None:
-        if cond.shape != t.shape or cond.is_floating_point():
-            raise ValueError(
-                f"expected a whole number for each of {len(t)} pictures, got {tuple(cond.shape)} {cond.dtype}"
-            )
-        if len(cond) and (cond.min() < 0 or cond.max() > self.labels):
+    def check_cond(self, cond: Tensor, n: int) -> None:
+        """A ValueError that says what came, unless there is a label for each of n pictures; values only if they cost no wait."""
+        if cond.shape != (n,) or cond.is_floating_point():
+            raise ValueError(f"expected a whole number for each of {n} pictures, got {tuple(cond.shape)} {cond.dtype}")
+        if can_look(cond) and (cond.min() < 0 or cond.max() > self.labels):
             wanted = f"labels 0..{self.labels - 1}, or {self.labels} for none"
             raise ValueError(f"expected {wanted}, got {cond.min().item()} to {cond.max().item()}")
+
+
+def check_pictures(x: Tensor, shape: tuple[int, int, int]) -> None:
+    """A ValueError that says what came, unless x is a batch, at least one, of pictures of this shape."""
+    if x.shape[1:] != shape or not len(x):
+        wanted = "(batch, {}, {}, {})".format(*shape)
+        raise ValueError(f"expected pictures of shape {wanted}, at least one, got {tuple(x.shape)}")
+
+
+def can_look(cond: Tensor) -> bool:
+    """Whether a look at the values costs nothing: an accelerator would be waited for, a compiled network cut in two."""
+    return cond.is_cpu and len(cond) > 0 and not torch.compiler.is_compiling()
 
 
 class Waves(nn.Module):
