@@ -15,11 +15,12 @@ The notebooks in notebooks/ derive every idea once and then import it from here.
 A denoiser is any callable `model(x_t, t, cond=None) -> eps_hat`: x_t (batch, channels, height, width) float, t (batch,)
 int64, cond what the model was trained with or None. Samplers drive one, guidance wraps one, tests write one in a line.
 
-The rooms, in the order of the lessons (each names the lesson that derives it): `markov`, `schedules` and `forward`,
-`exact`, `training`, `models`, `predictions`, `samplers`, `guidance`, `editing`; `metrics` says how good samples are.
-`data` holds the datasets, `pretrained` the weights that come with the package. `plotting` and `widgets` draw, `checks`
-answers exercises. `cli` is the command `diffusion-tutorial`, `recipes`, `evaluation` and `doctor` do its work, and `files`
-writes whole files or none. Importing this module loads none of them.
+The rooms, in the order of the lessons (each names the lesson that derives it): `noise`, `markov`, `schedules` and
+`forward`, `exact`, `losses`, `training`, `models`, `predictions`, `samplers`, `guidance`, `editing`; `metrics` says how good
+samples are. `data` holds the datasets, `pretrained` the weights that come with the package. `plotting` and `widgets` draw,
+`checks` answers exercises. `cli` is the command `diffusion-tutorial`; `run`, `evaluation` and `doctor` do its work for
+whatever is one of the `subjects`; `pictures` and `files` read and write, `progress` tells how far the work is. Importing
+this module loads none of them.
 """
 
 __version__ = "0.1.0"

@@ -51,7 +51,7 @@ def _speed() -> None:
     print(f"compute  CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; no lesson needs a GPU")
     print("         measuring training speed ...", end="\r", flush=True)
     rate = images_per_second(5.0)
-    print(f"         {rate:.0f} digits a second in training, network of "Build the network"     ")
+    print(f'         {rate:.0f} digits a second in training, network of "Build the network"     ')
     if rate < ENOUGH:
         print(
             f"         slow: the lessons state times for {REFERENCE}; here expect about {ENOUGH / rate:.1f} times as long. "

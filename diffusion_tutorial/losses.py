@@ -7,7 +7,7 @@ player only.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,7 @@ from diffusion_tutorial.predictions import Denoiser, v_from
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 
+@runtime_checkable
 class Loss(Protocol):
     """What `Training` minimises."""
 

@@ -83,7 +83,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     name = evaluation.of_file(Path(options.what)) if from_file else options.what
     subject, found = every[name]
     if options.against and not found.against:
-        raise UserError(f"--against: {name} {'is' if name.endswith('n') else 'are'} not measured against a set of real pictures; leave it out")
+        raise UserError(f"--against: {name} {'are' if name.endswith('s') else 'is'} not measured against a set of real pictures; leave it out")
     room, beside = evaluation.module(found), {"against": options.against} if found.against else {}
     if from_file:
         return room.report_file(subject, Path(options.what), options.n, out=options.json, **beside)
