@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from IPython.display import display
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
@@ -53,6 +54,7 @@ class Shown:
             display(data, raw=True, metadata=metadata, **place)
 
     def _picture(self) -> tuple[dict, dict]:
+        assert self.picture is not None
         width = own_width(self.picture) // SHARP
         look = {"width": width, "alt": self.alt} | ({"unconfined": True} if self.whole and width > NARROW else {})
         return {"image/png": base64.b64encode(self.picture).decode(), "text/plain": self.alt}, {"image/png": look}
@@ -100,7 +102,7 @@ def shrink(picture: Image.Image, colours: int = 256) -> bytes:
 def has_words(figure: Figure) -> bool:
     """Whether there is anything to read in a figure: a title, a name of an axis, a number at a tick, a legend."""
 
-    def readable(ax) -> bool:
+    def readable(ax: Axes) -> bool:
         ticks = [*ax.get_xticks(), *ax.get_yticks()] if ax.axison else []
         words = [ax.get_title(), *([ax.get_xlabel(), ax.get_ylabel()] if ax.axison else [])]
         return bool(len(ticks) or any(words) or ax.texts or ax.get_legend())

@@ -337,17 +337,20 @@ class TestCode:
 
 # What each room may import of the package besides itself: the rooms of its own row and of the rows above it.
 ORDER = [
-    {"markov", "schedules", "forward", "exact", "predictions"},
-    {"data", "models", "files", "pictures", "pretrained"},
-    {"training", "samplers", "guidance", "editing", "metrics"},
+    {"threads"},
+    {"noise", "markov", "schedules", "forward", "exact", "predictions"},
+    {"data", "models", "files", "pictures", "pretrained", "progress"},
+    {"losses", "training", "samplers", "guidance", "editing", "metrics"},
     {"plotting", "page"},
     {"widgets"},
     {"checks"},
-    {"recipes", "evaluation", "doctor"},
+    {"run", "subjects", "evaluation", "doctor"},
     {"cli"},
 ]
 NO_PAGE = {"page", "plotting", "widgets", "checks"}  # rooms that need a notebook around them
-NOT = {"checks": {"page", "plotting", "widgets"}} | dict.fromkeys(["recipes", "evaluation", "doctor", "cli"], NO_PAGE)
+NOT = {"checks": {"page", "plotting", "widgets"}} | dict.fromkeys(
+    ["run", "subjects", "evaluation", "doctor", "cli"], NO_PAGE
+)
 GENERAL = {
     "files",
     "pictures",
@@ -356,7 +359,9 @@ GENERAL = {
     "plotting",
     "widgets",
     "checks",
-    "recipes",
+    "progress",
+    "run",
+    "subjects",
     "evaluation",
     "doctor",
     "cli",

@@ -17,12 +17,13 @@ def dot_at(picture: Float[Tensor, "h w"], down: int, across: int) -> Float[Tenso
 
 def shape_of_sum(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int] | str:
     """The shape of a sum of two boxes of shapes a and b, or "refused": two lengths must be equal, or one of them 1."""
-    shape = []
+    shape: list[int] = []
     for m, n in zip(a, b):
         if m != n and m != 1 and n != 1:
             return "refused"
         shape.append(n if m == 1 else m)
-    return tuple(shape)
+    rows, columns = shape
+    return rows, columns
 
 
 def weighted_sums(W: Float[Tensor, "m n"], v: Float[Tensor, "n"]) -> Float[Tensor, "m"]:
@@ -80,7 +81,7 @@ Exercise(
         "That is the whole row. Which of its numbers?": lambda picture, down, across: picture[down],
         "That is the whole column. Which of its numbers?": lambda picture, down, across: picture[:, across],
     },
-    hint="Two numbers in one pair of brackets, with a comma between them.",
+    nudge="Two numbers in one pair of brackets, with a comma between them.",
 )
 
 Exercise(
@@ -110,7 +111,7 @@ Exercise(
             lambda m, n: n if m == 1 else m
         ),
     },
-    hint="Compare the two rows' lengths, then the two columns': equal, or one of them 1?",
+    nudge="Compare the two rows' lengths, then the two columns': equal, or one of them 1?",
 )
 
 # Weights
@@ -130,7 +131,7 @@ Exercise(
         "You added everything into one number. There is one total for each row.": lambda W, v: (W * v).sum(),
         "You added up the rows of W, and v plays no part.": lambda W, v: W.sum(1),
     },
-    hint="Do one row first: multiply its numbers by those of v, place by place, and add up.",
+    nudge="Do one row first: multiply its numbers by those of v, place by place, and add up.",
 )
 
 Exercise(
@@ -145,7 +146,7 @@ Exercise(
             lambda i, o: i + o
         ),
     },
-    hint="Count the lines of the figure, then add what each output adds.",
+    nudge="Count the lines of the figure, then add what each output adds.",
 )
 
 # Slopes
@@ -175,7 +176,7 @@ Exercise(
             (f(w + h) - f(w - h)) / 2 * h
         ),
     },
-    hint="Two heights, at w + h and at w - h; their difference over their distance.",
+    nudge="How much does the height change between two places, and how far apart are they?",
 )
 
 
@@ -209,5 +210,5 @@ Exercise(
             walk_downhill(slope, w, lr, steps - 1)
         ),
     },
-    hint="A loop of `steps` rounds, and in each one line: w becomes w minus lr times the slope at w.",
+    nudge="Take one step by hand: which way does the slope at w tell you to go, and how far?",
 )

@@ -35,8 +35,8 @@ def tensor(value: Any) -> Tensor | None:
 def numbers(value: Any) -> Tensor | None:
     """All numbers of a value in one row, whatever its container and shape; None if it is not made of real numbers."""
     if isinstance(value, (tuple, list)) and len(value):
-        parts = [numbers(part) for part in value]
-        return None if any(part is None for part in parts) else torch.cat(parts)
+        parts = [part for part in map(numbers, value) if part is not None]
+        return torch.cat(parts) if len(parts) == len(value) else None
     made = tensor(value)
     return None if made is None else made.flatten()
 

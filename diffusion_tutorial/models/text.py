@@ -56,7 +56,8 @@ class Tokenizer:
         "can you draw two cats" is draw, cat: what says nothing about a picture is passed over, and a plural read as one
         (data.english). UnknownWord for any other word that was never learned, and for one that turns the meaning round.
         """
-        typed, words, notes = self.split(caption), [], {}
+        typed, words = self.split(caption), []
+        notes: dict[str, list[str]] = {}
         if any(word not in self.number for word in typed):  # a caption of known words is these words, whatever else
             typed = english.split(caption)
         for word in typed:

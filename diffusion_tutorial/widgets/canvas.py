@@ -45,7 +45,8 @@ class Canvas(anywidget.AnyWidget):
 
     def __init__(self, answer: Callable[[Tensor], Tensor | Mapping[str, Tensor]], **values: object):
         super().__init__(**values)
-        self.answer, self.answered = answer, {}
+        self.answer = answer
+        self.answered: Mapping[str, Tensor] = {}
         self.observe(self._ask, names="busy")
         self.busy = any(self.pixels)  # what is there at the start is answered at once
 

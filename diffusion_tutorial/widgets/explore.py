@@ -35,19 +35,19 @@ def _control(name: str, spec: Control) -> ipywidgets.Widget:
         style={"description_width": "initial"},
         layout={"width": "30em", "max_width": "calc(100% - 4px)"},
     )
-    names = all(isinstance(x, str) for x in spec)
-    if not len(spec) or not names and len(spec) != 4:
+    names, numbers = ([x for x in spec if isinstance(x, kind)] for kind in (str, (int, float)))
+    if len(names) == len(spec) > 0:
+        return ipywidgets.Dropdown(options=names, value=names[0], **look)
+    if len(numbers) != len(spec) or len(spec) != 4:
         raise ValueError(f"expected {name} as (lowest, highest, step, first value) or a list of names, got {spec}")
-    if not names:
-        low, high, step, value = spec
-        if not (low <= value <= high and step > 0):
-            raise ValueError(f"expected {name} to begin between its lowest and highest value, got {spec}")
-        if all(isinstance(x, int) for x in spec):
-            kind = ipywidgets.IntSlider
-        else:
-            kind, look["readout_format"] = ipywidgets.FloatSlider, f".{_decimals(step)}f"
-        return kind(value=value, min=low, max=high, step=step, continuous_update=False, **look)
-    return ipywidgets.Dropdown(options=list(spec), value=spec[0], **look)
+    low, high, step, value = numbers
+    if not (low <= value <= high and step > 0):
+        raise ValueError(f"expected {name} to begin between its lowest and highest value, got {spec}")
+    if all(isinstance(x, int) for x in spec):
+        kind = ipywidgets.IntSlider
+    else:
+        kind, look["readout_format"] = ipywidgets.FloatSlider, f".{_decimals(step)}f"
+    return kind(value=value, min=low, max=high, step=step, continuous_update=False, **look)
 
 
 def _decimals(step: float) -> int:

@@ -10,7 +10,7 @@ import ipywidgets
 import traitlets
 from matplotlib.figure import Figure
 
-from diffusion_tutorial import page, plotting
+from diffusion_tutorial import page
 
 FOLDER = Path(__file__).parent
 SAVED = (FOLDER / "saved.js").read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ class LiveFigure(ipywidgets.VBox):
 
     def redraw(self, figure: Figure) -> None:
         """Show this figure under the controls."""
-        self.png = plotting.png(figure)
+        self.png = page.png(figure)
         width = page.own_width(self.png) // page.SHARP
         with self.picture.hold_sync():
             self.picture.src = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
@@ -83,5 +83,5 @@ class LiveFigure(ipywidgets.VBox):
 
 def alive(widget: ipywidgets.Widget, any_widget: anywidget.AnyWidget) -> tuple[dict, dict]:
     """The output that is this widget; `any_widget`, in it or the same, knows what Colab wants beside it."""
-    data, metadata = any_widget._repr_mimebundle_()
+    data, metadata = any_widget._repr_mimebundle_() or ({}, {})
     return {VIEW: data[VIEW] | {"model_id": widget.model_id}, "text/plain": RUN_ME}, metadata

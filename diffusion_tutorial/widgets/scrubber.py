@@ -55,11 +55,14 @@ def scrubber(
         raise ValueError(f"expected frames and a start among them, got {len(frames)} frames and start = {start}")
     if len(frames) != len(labels):
         raise ValueError(f"expected one label for each of the {len(frames)} frames, got {len(labels)}")
-    pixels = isinstance(frames, Tensor)
-    if pixels and (frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all()):
+    if isinstance(frames, Tensor) and (
+        frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all()
+    ):
         raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
-    dpi = DPI * page.SHARP
-    cells = [enlarged(f) if pixels else page.rendered(f, dpi, tight=False).convert("RGB") for f in frames]
+    pixels, dpi = isinstance(frames, Tensor), DPI * page.SHARP
+    cells = [
+        enlarged(f) if isinstance(f, Tensor) else page.rendered(f, dpi, tight=False).convert("RGB") for f in frames
+    ]
     if len({c.size for c in cells}) > 1:
         raise ValueError(f"expected frames of one size, got {sorted({c.size for c in cells})} pixels")
     w, h = cells[0].size
