@@ -35,7 +35,8 @@ def _control(name: str, spec: Control) -> ipywidgets.Widget:
         style={"description_width": "initial"},
         layout={"width": "30em", "max_width": "calc(100% - 4px)"},
     )
-    names, numbers = ([x for x in spec if isinstance(x, kind)] for kind in (str, (int, float)))
+    names = [x for x in spec if isinstance(x, str)]
+    numbers = [x for x in spec if not isinstance(x, str)]
     if len(names) == len(spec) > 0:
         return ipywidgets.Dropdown(options=names, value=names[0], **look)
     if len(numbers) != len(spec) or len(spec) != 4:
