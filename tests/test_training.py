@@ -322,16 +322,16 @@ def test_ctrl_c_in_the_middle_of_an_update_waits_for_its_end(before, tmp_path, m
     first = Training(tiny(), Denoising(shuffled(*pictures())), steps=6, batch_size=8)
     for _ in zip(range(before), first):
         pass
-    update = first.average.update_parameters
+    update = training.update_average
 
-    def pressed(model):
+    def pressed(*how):
         signal.raise_signal(signal.SIGINT)
-        update(model)
+        update(*how)
 
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without it
     try:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(first.average, "update_parameters", pressed)
+            patch.setattr(training, "update_average", pressed)
             next(iter(first))
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
@@ -404,7 +404,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(two_steps
     assert_unmoved_by(two_steps_in, path, "not a checkpoint")
 
 
-@pytest.mark.parametrize("lost", ["generator", "average.n_averaged", "optimizer.0.exp_avg", "optimizer.1.step"])
+@pytest.mark.parametrize("lost", ["generator", "average.net.stem.weight", "optimizer.0.exp_avg", "optimizer.1.step"])
 def test_a_checkpoint_with_a_part_missing_is_refused_and_changes_nothing(lost, two_steps_in, tmp_path):
     path = tmp_path / "c.safetensors"
     two_steps_in.save(path)
