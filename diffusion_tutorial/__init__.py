@@ -18,8 +18,9 @@ int64, cond what the model was trained with or None. Samplers drive one, guidanc
 The rooms, in the order of the lessons: `markov` (02), `schedules` and `forward` (03), `exact` (04), `predictions`,
 `models` and `training` (05, and 09 for those that read words), `samplers` (06, 07), `guidance` (08), `editing` (10, 11);
 `metrics` says how good samples are. `data` holds the datasets, `pretrained` the weights that come with the package.
-`plotting` and `widgets` draw, `checks` answers exercises. `cli` is the command `diffusion-tutorial`, `recipes`,
-`evaluation` and `doctor` do its work, and `files` writes whole files or none. Importing this module loads none of them.
+`plotting` and `widgets` draw, `page` puts what they drew on the page, `checks` answers exercises. `cli` is the command
+`diffusion-tutorial`, `recipes`, `evaluation` and `doctor` do its work, and `files` writes whole files or none. Importing this
+module loads none of them.
 """
 
 __version__ = "0.1.0"
