@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 DPI = 90  # of a figure on the page, in the page's own pixels
 SHARP = 2  # pixels of a picture to one of the page's, along each side: for screens of high density
+HEAVY = 32_000  # bytes: a picture that has more, such as one full of noise, is less sharp, so that pages stay small
 NARROW = 340  # of the page's pixels: as wide as a picture can be on a telephone
 # what stands around something that moves: white on a dark page too, with its controls
 CARD = "margin:0;padding:8px;background:#fff;color:#222;max-width:100%;box-sizing:border-box;color-scheme:light"
@@ -28,7 +29,7 @@ CARD = "margin:0;padding:8px;background:#fff;color:#222;max-width:100%;box-sizin
 class Shown:
     """A figure as the outputs of a cell: a picture, perhaps what makes it move, and a caption.
 
-    picture: a PNG of SHARP times the size that it has on the page; None if there is nothing to see yet. alive: the data and
+    picture: a PNG that says how sharp it is, see `shrink`; None if there is nothing to see yet. alive: the data and
     metadata of an output for pages that can run it. whole: at least as large as it was drawn, on a narrow page too, where it is
     moved sideways: for figures with words in them, which nobody could read when they are small.
     """
@@ -55,7 +56,7 @@ class Shown:
 
     def _picture(self) -> tuple[dict, dict]:
         assert self.picture is not None
-        width = own_width(self.picture) // SHARP
+        width = page_width(self.picture)
         look = {"width": width, "alt": self.alt} | ({"unconfined": True} if self.whole and width > NARROW else {})
         return {"image/png": base64.b64encode(self.picture).decode(), "text/plain": self.alt}, {"image/png": look}
 
@@ -67,13 +68,23 @@ class Shown:
 
 
 def own_width(picture: bytes) -> int:
-    """How many pixels wide a PNG is; on the page it is shown SHARP times smaller."""
+    """How many pixels wide a PNG is."""
     return Image.open(io.BytesIO(picture)).width
 
 
+def page_width(picture: bytes) -> int:
+    """How wide a PNG is on the page, in the page's own pixels."""
+    image = Image.open(io.BytesIO(picture))
+    return round(image.width * DPI / image.info["dpi"][0])
+
+
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file of at most 256 colours, which keeps pages small; the same bytes for the same figure."""
-    return shrink(rendered(figure, dpi=DPI * SHARP, tight=True))
+    """The figure as a PNG file of at most 256 colours; the same bytes for the same figure. As sharp as it is not HEAVY."""
+    for sharp in (SHARP, 1.5, 1):
+        picture = shrink(rendered(figure, dpi=int(DPI * sharp), tight=True), sharp=sharp)
+        if len(picture) <= HEAVY:
+            break
+    return picture
 
 
 def rendered(figure: Figure, dpi: int, tight: bool) -> Image.Image:
@@ -90,12 +101,15 @@ def rendered(figure: Figure, dpi: int, tight: bool) -> Image.Image:
     return Image.open(canvas)
 
 
-def shrink(picture: Image.Image, colours: int = 256) -> bytes:
-    """A picture as the bytes of a PNG file: grey stays exact, colour keeps this many colours."""
+def shrink(picture: Image.Image, colours: int = 256, sharp: float = 1) -> bytes:
+    """A picture as the bytes of a PNG file: grey stays exact, colour keeps this many colours.
+
+    sharp: so many of its pixels to one of the page's, along each side; the file says so as its resolution.
+    """
     grey = picture.mode == "L"
     small = picture if grey else picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    small.save(buffer, "png", optimize=True)
+    small.save(buffer, "png", optimize=True, dpi=(DPI * sharp, DPI * sharp))
     return buffer.getvalue()
 
 
@@ -110,10 +124,10 @@ def has_words(figure: Figure) -> bool:
     return bool(figure.get_suptitle() or figure.texts or any(map(readable, figure.axes)))
 
 
-def stills(cells: Sequence[tuple[object, Image.Image]], columns: int) -> bytes:
-    """Pictures of one size in rows, (label, picture) each, the label over it: a PNG of SHARP times its size on the page."""
-    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 11 * SHARP)
-    gap, head = 8 * SHARP, 18 * SHARP if any(str(label) for label, _ in cells) else 0
+def stills(cells: Sequence[tuple[object, Image.Image]], columns: int, sharp: float = SHARP) -> bytes:
+    """Pictures of one size in rows, (label, picture) each, the label over it: a PNG, `sharp` as in `shrink`."""
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 11 * sharp)
+    gap, head = int(8 * sharp), int(18 * sharp) if any(str(label) for label, _ in cells) else 0
     labels = [_short(str(label), font, picture.width) for label, picture in cells]
     w, h = (max(picture.size[side] for _, picture in cells) for side in (0, 1))
     rows = -(-len(cells) // columns)
@@ -123,7 +137,7 @@ def stills(cells: Sequence[tuple[object, Image.Image]], columns: int) -> bytes:
         x, y = i % columns * (w + gap), i // columns * (h + head + gap)
         draw.text((x + w / 2, y + head / 2), label, fill="#222", font=font, anchor="mm")
         sheet.paste(picture, (x, y + head))
-    return shrink(sheet, colours=128)
+    return shrink(sheet, colours=128, sharp=sharp)
 
 
 def _short(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:

@@ -99,6 +99,13 @@ def test_words_are_found_wherever_they_stand():
         assert page.has_words(written)
 
 
+def test_a_heavy_picture_is_less_sharp_and_as_large_on_the_page():
+    noise = torch.rand(60, 3, 90, 90, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    light, heavy = page.png(plotting.images(noise[:60] * 0 + 1, size=0.75)), page.png(plotting.images(noise, size=0.75))
+    assert page.own_width(light) > 1.9 * page.own_width(heavy) and len(light) < page.HEAVY
+    assert abs(page.page_width(light) - page.page_width(heavy)) <= 3
+
+
 def test_stills_stand_in_rows_under_their_labels():
     cells = [(f"t = {i}", Image.new("RGB", (100, 60), (40 * i, 0, 0))) for i in range(5)]
     sheet = Image.open(io.BytesIO(page.stills(cells, columns=3))).convert("RGB")

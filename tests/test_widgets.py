@@ -84,11 +84,11 @@ def test_a_film_of_figures_has_every_frame():
     frames = [film.frame(i) for i in range(6)]
     for i, (frame, figure) in enumerate(zip(frames, made)):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=160)
+        figure.savefig(buffer, format="png", dpi=120)
         original = np.asarray(Image.open(buffer).convert("RGB")).astype(int)
         assert np.abs(original - frame).mean() < 4, i  # 128 colours are enough
         assert all(np.abs(original - other).mean() > 6 for j, other in enumerate(frames) if j != i)
-    assert film.widest == film.w // 2
+    assert film.widest == film.w / 1.5
 
 
 def test_a_film_can_be_used_without_seeing_it():
@@ -105,7 +105,7 @@ def test_a_film_can_be_used_without_seeing_it():
     ] == alt  # where scripts do not run, no dead slider
 
 
-@pytest.mark.parametrize("n, stills", [(2, 2), (30, 6)])
+@pytest.mark.parametrize("n, stills", [(2, 2), (30, 4)])
 def test_a_film_leaves_its_first_and_last_frame_and_some_between(n, stills):
     images = digits.load()[0][::150][:n]
     sheet = saved(widgets.scrubber(images, range(n), "c", "a"))
@@ -312,7 +312,9 @@ def test_what_a_live_figure_leaves_on_the_page():
     assert base64.b64decode(picture["image/png"]) == base64.b64decode(box.picture.src.split(",")[1])
     assert look["image/png"]["alt"] == "A bar." and words["text/plain"] == "Figure 3."
     assert live["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id and "text/html" not in live
-    assert box.picture.saved == Image.open(io.BytesIO(box.png)).width and box.picture.width == box.picture.saved // 2
+    assert box.picture.saved == Image.open(io.BytesIO(box.png)).width and box.picture.width == round(
+        box.picture.saved / 2
+    )
 
 
 def test_a_prompt_box_says_what_is_not_taken_as_typed():

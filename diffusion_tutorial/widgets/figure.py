@@ -65,7 +65,7 @@ class LiveFigure(ipywidgets.VBox):
     def redraw(self, figure: Figure) -> None:
         """Show this figure under the controls."""
         self.png = page.png(figure)
-        width = page.own_width(self.png) // page.SHARP
+        width = page.page_width(self.png)
         with self.picture.hold_sync():
             self.picture.src = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
             self.picture.alt, self.picture.width = self.alt, width

@@ -13,7 +13,7 @@ from diffusion_tutorial import page
 from diffusion_tutorial.widgets.canvas import enlarged
 from diffusion_tutorial.widgets.moving import moving
 
-DPI = 80  # of a figure in a film, on the page
+DPI, SHARP = 80, 1.5  # of a figure in a film, on the page; and how sharp, for films are heavy
 _FILM = """<div class="dt-film" style="{card};width:{card_w}px">
 <div {scrolls}style="overflow-x:auto"><canvas role="img" aria-label="{alt}" width="{w}" height="{h}" style="display:block;\
 width:100%;min-width:{least}px;max-width:{page_w}px;height:auto;image-rendering:{rendering}"></canvas></div>
@@ -59,14 +59,14 @@ def scrubber(
         frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all()
     ):
         raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
-    pixels, dpi = isinstance(frames, Tensor), DPI * page.SHARP
+    pixels, dpi = isinstance(frames, Tensor), int(DPI * SHARP)
     cells = [
         enlarged(f) if isinstance(f, Tensor) else page.rendered(f, dpi, tight=False).convert("RGB") for f in frames
     ]
     if len({c.size for c in cells}) > 1:
         raise ValueError(f"expected frames of one size, got {sorted({c.size for c in cells})} pixels")
     w, h = cells[0].size
-    page_w = w * scale if pixels else w // page.SHARP
+    page_w = w * scale if pixels else round(w / SHARP)
     columns = columns or min(len(cells), 10 if pixels else 4)
     sheet = page.shrink(_sheet(cells, columns), colours=128 if pixels else 64)
     whole = not pixels and page_w > page.NARROW and any(map(page.has_words, frames))
@@ -103,9 +103,9 @@ def _sheet(cells: list[Image.Image], columns: int) -> Image.Image:
 
 
 def _stills(cells: list[Image.Image], labels: list[str], pixels: bool) -> bytes:
-    """Some frames in a picture, from the first to the last: six pictures in a row, or figures in rows as wide as text."""
-    columns = 6 if pixels else 2 if cells[0].width <= 340 * page.SHARP else 1
-    chosen = torch.linspace(0, len(cells) - 1, min(len(cells), {6: 6, 2: 4, 1: 3}[columns])).round().int().tolist()
+    """Some frames in a picture, from the first to the last: four pictures in a row, or figures in rows as wide as text."""
+    columns = 4 if pixels else 2 if cells[0].width <= 340 * SHARP else 1
+    chosen = torch.linspace(0, len(cells) - 1, min(len(cells), {4: 4, 2: 4, 1: 3}[columns])).round().int().tolist()
     zoom = max(1, 112 * page.SHARP // cells[0].width) if pixels else 1
     large = [cells[i].resize((cells[i].width * zoom, cells[i].height * zoom), Image.Resampling.NEAREST) for i in chosen]
-    return page.stills(list(zip([labels[i] for i in chosen], large)), columns)
+    return page.stills(list(zip([labels[i] for i in chosen], large)), columns, page.SHARP if pixels else SHARP)
