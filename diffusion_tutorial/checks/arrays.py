@@ -80,7 +80,7 @@ Exercise(
         "That is the whole row. Which of its numbers?": lambda picture, down, across: picture[down],
         "That is the whole column. Which of its numbers?": lambda picture, down, across: picture[:, across],
     },
-    hint="Two numbers in one pair of brackets, with a comma between them.",
+    hint="Try it on a table of two rows and three columns, and find the box with your finger first.",
 )
 
 Exercise(
@@ -110,7 +110,7 @@ Exercise(
             lambda m, n: n if m == 1 else m
         ),
     },
-    hint="Compare the two rows' lengths, then the two columns': equal, or one of them 1?",
+    hint="Say by hand what should come out for (3, 1) and (1, 4), then for (3, 4) and (4, 4).",
 )
 
 # Weights
@@ -130,7 +130,7 @@ Exercise(
         "You added everything into one number. There is one total for each row.": lambda W, v: (W * v).sum(),
         "You added up the rows of W, and v plays no part.": lambda W, v: W.sum(1),
     },
-    hint="Do one row first: multiply its numbers by those of v, place by place, and add up.",
+    hint="Work out one row by hand, and compare.",
 )
 
 Exercise(
@@ -145,7 +145,7 @@ Exercise(
             lambda i, o: i + o
         ),
     },
-    hint="Count the lines of the figure, then add what each output adds.",
+    hint="Draw the layer for 3 inputs and 2 outputs, and count.",
 )
 
 # Slopes
@@ -175,7 +175,7 @@ Exercise(
             (f(w + h) - f(w - h)) / 2 * h
         ),
     },
-    hint="Two heights, at w + h and at w - h; their difference over their distance.",
+    hint="Try it on a straight line whose slope you know.",
 )
 
 
@@ -209,5 +209,5 @@ Exercise(
             walk_downhill(slope, w, lr, steps - 1)
         ),
     },
-    hint="A loop of `steps` rounds, and in each one line: w becomes w minus lr times the slope at w.",
+    hint="Follow two steps by hand, and compare.",
 )
