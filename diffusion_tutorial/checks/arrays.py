@@ -81,7 +81,7 @@ Exercise(
         "That is the whole row. Which of its numbers?": lambda picture, down, across: picture[down],
         "That is the whole column. Which of its numbers?": lambda picture, down, across: picture[:, across],
     },
-    nudge="Two numbers in one pair of brackets, with a comma between them.",
+    nudge="Try it on a table of two rows and three columns, and find the box with your finger first.",
 )
 
 Exercise(
@@ -111,7 +111,7 @@ Exercise(
             lambda m, n: n if m == 1 else m
         ),
     },
-    nudge="Compare the two rows' lengths, then the two columns': equal, or one of them 1?",
+    nudge="Say by hand what should come out for (3, 1) and (1, 4), then for (3, 4) and (4, 4).",
 )
 
 # Weights
@@ -131,7 +131,7 @@ Exercise(
         "You added everything into one number. There is one total for each row.": lambda W, v: (W * v).sum(),
         "You added up the rows of W, and v plays no part.": lambda W, v: W.sum(1),
     },
-    nudge="Do one row first: multiply its numbers by those of v, place by place, and add up.",
+    nudge="Work out one row by hand, and compare.",
 )
 
 Exercise(
@@ -146,7 +146,7 @@ Exercise(
             lambda i, o: i + o
         ),
     },
-    nudge="Count the lines of the figure, then add what each output adds.",
+    nudge="Draw the layer for 3 inputs and 2 outputs, and count.",
 )
 
 # Slopes
@@ -176,7 +176,7 @@ Exercise(
             (f(w + h) - f(w - h)) / 2 * h
         ),
     },
-    nudge="How much does the height change between two places, and how far apart are they?",
+    nudge="Try it on a straight line whose slope you know.",
 )
 
 
@@ -210,5 +210,5 @@ Exercise(
             walk_downhill(slope, w, lr, steps - 1)
         ),
     },
-    nudge="Take one step by hand: which way does the slope at w tell you to go, and how far?",
+    nudge="Follow two steps by hand, and compare.",
 )
