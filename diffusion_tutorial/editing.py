@@ -278,11 +278,13 @@ def where_to_edit(
 
 def _picture(x0: Float[Tensor, "batch c h w"]) -> Tensor:
     """x0 itself, or a ValueError that says why it is no batch of pictures in [-1, 1]."""
-    wanted = "pictures (batch, channels, height, width)"
+    wanted = "at least one picture, (batch, channels, height, width),"
     if not isinstance(x0, Tensor):
-        raise ValueError(f"expected {wanted} as a tensor of floats, got {type(x0).__name__}: torch.as_tensor makes it one")
+        raise ValueError(
+            f"expected {wanted} as a tensor of floats, got {type(x0).__name__}: torch.as_tensor makes it one"
+        )
     if x0.ndim != 4 or not x0.is_floating_point() or not len(x0):
-        raise ValueError(f"expected {wanted} of floats, at least one, got {tuple(x0.shape)} {x0.dtype}")
+        raise ValueError(f"expected {wanted} of floats, got {tuple(x0.shape)} {x0.dtype}")
     if not x0.isfinite().all() or x0.abs().max() > 1:
         raise ValueError(f"expected pictures in [-1, 1], got {x0.min():.3g} to {x0.max():.3g}")
     return x0

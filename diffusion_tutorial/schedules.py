@@ -52,7 +52,9 @@ def zero_terminal_snr(alpha_bar: Float[Tensor, "times"]) -> Float[Tensor, "times
 def check(alpha_bar: Float[Tensor, "times"]) -> Float[Tensor, "times"]:
     """alpha_bar itself, if it starts at 1, never rises and never leaves [0, 1]; else a ValueError that says what is wrong."""
     if not isinstance(alpha_bar, Tensor):
-        raise ValueError(f"expected alpha_bar as a tensor, got {type(alpha_bar).__name__}: torch.as_tensor makes it one")
+        raise ValueError(
+            f"expected alpha_bar as a tensor, got {type(alpha_bar).__name__}: torch.as_tensor makes it one"
+        )
     if alpha_bar.ndim != 1 or len(alpha_bar) < 2:
         raise ValueError(
             f"expected alpha_bar with an entry for every t from 0 to T, got shape {tuple(alpha_bar.shape)}"

@@ -132,9 +132,7 @@ Exercise(
     hint="x_t = forward.q_sample(x0, t, eps, alpha_bar); then the mean of (eps - denoiser(x_t, t))^2 over axes 1, 2 and 3.",
 )
 
-FLOATS = (
-    "The values are right, but they are floats: a time is a place in alpha_bar, and there is no place 3.0. End with .long()."
-)
+FLOATS = "The values are right, but they are floats: a time is a place in alpha_bar, and there is no place 3.0. End with .long()."
 
 
 class WholeNumbers(Exercise):
@@ -142,7 +140,9 @@ class WholeNumbers(Exercise):
 
     def verdict(self, attempt):
         said = super().verdict(attempt)
-        if said == "correct." and any(torch.as_tensor(attempt(*_copy(case))).is_floating_point() for case in self.cases):
+        if said == "correct." and any(
+            torch.as_tensor(attempt(*_copy(case))).is_floating_point() for case in self.cases
+        ):
             return f"not yet. {FLOATS}"
         return said
 
