@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from diffusion_tutorial import pretrained
 from diffusion_tutorial.exact import GaussianMixture
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.unet import UNet
-from diffusion_tutorial.predictions import Denoiser
+from diffusion_tutorial.predictions import Denoiser, Within, clip_of
 from diffusion_tutorial.samplers import draw, heun_step, sample, times
 from diffusion_tutorial.schedules import cosine
 
@@ -190,6 +192,8 @@ def test_guides_can_be_used_side_by_side_and_keep_x_precision(asked):
 class TwoHeaps:
     """The best denoiser for label 0, label 1 and 2 ("either"), each heap a Gaussian and equally common."""
 
+    clip = None
+
     def __init__(self, stds=(0.4, 0.4)):
         self.means = torch.tensor([[-0.8, 0.3], [0.9, -0.2]], dtype=torch.float64)
         self.stds = torch.tensor(stds, dtype=torch.float64)
@@ -241,11 +245,8 @@ def test_samples_end_beyond_the_wanted_heap(as_learner):
     x_T = torch.cat([half, -half])  # its mean is 0, and so is the sampling error of the mean
     chosen = times(60, 1000, "logsnr", COSINE)
 
-    def step(*args, denoise):
-        return heun_step(*args, denoise=denoise, clip=None)
-
     label, away = torch.ones(2000).long(), torch.tensor(0)
-    x = draw(guide(heaps, 2.0, negative=away), x_T, chosen, COSINE, cond=label, step=step)
+    x = draw(guide(heaps, 2.0, negative=away), x_T, chosen, COSINE, cond=label, step=heun_step)
     np.testing.assert_allclose(x.mean(0), 2 * heaps.means[1] - heaps.means[0], atol=5e-3)
     np.testing.assert_allclose(x.std(0), [0.4, 0.4], atol=0.02)
 
@@ -273,3 +274,61 @@ def test_bad_input(as_learner, asked):
     for negative in (torch.tensor([1, 2]), torch.tensor([[1, 2, 3]]), torch.tensor([1, 2, 3, 4])):
         with pytest.raises(ValueError, match=r"negative .* \(3,\)"):
             guide(Noted(), 2.0, negative=negative)(*asked, COND)
+
+
+def test_what_guidance_does_not_change_is_the_model_s(small):
+    small.clip = 0.7
+    try:
+        for around in (guide(small, 2.0), Within(guide(small, 2.0), None), guide(Within(small, 0.7), 2.0)):
+            assert around.alpha_bar is small.alpha_bar and torch.equal(around.null_like(COND), small.null_like(COND))
+            assert around.device == small.device
+        assert clip_of(guide(small, 2.0)) == clip_of(guide(guide(small, 2.0), 1.5)) == 0.7
+        assert clip_of(Within(guide(small, 2.0), None)) is None
+    finally:
+        small.clip = 1.0
+    with pytest.raises(AttributeError, match="Guided has no net; the denoiser within may: .denoiser.net"):
+        guide(small, 2.0).net
+    with pytest.raises(AttributeError):
+        guide(small, 2.0).to("cpu")  # would be the model without guidance
+    assert not hasattr(guide(Noted(), 2.0), "guess") and not hasattr(Within(Noted(), None), "guess")
+
+
+def test_a_guided_guess_says_the_same_as_a_guided_answer(small, generator):
+    x, t, guided = torch.randn(3, 1, 28, 28, generator=generator), torch.tensor([900, 500, 20]), guide(small, 3.0)
+    x0_hat, eps_hat = guided.guess(x, t, COND)
+    torch.testing.assert_close(eps_hat, guided(x, t, COND), atol=1e-5, rtol=1e-5)
+    a = COSINE[t].float().view(-1, 1, 1, 1)
+    torch.testing.assert_close(a.sqrt() * x0_hat + (1 - a).sqrt() * eps_hat, x, atol=1e-4, rtol=1e-4)
+    assert (x0_hat - small.guess(x, t, COND).x0_hat).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("w, again", [(2.0, 3.0), (1.5, 1.0), (0.0, 2.0)])
+def test_guided_twice_the_scales_multiply(w, again, asked):
+    twice, once = guide(guide(Noted(), w), again), guide(Noted(), w * again)
+    torch.testing.assert_close(twice(*asked, COND), once(*asked, COND), atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_stand_on_their_own(how, small, generator):
+    x, t = torch.randn(3, 1, 28, 28, generator=generator), torch.tensor([900, 500, 20])
+    for around in (guide(small, 2.0), Within(small, 0.5), guide(Within(small, 0.5), 2.0)):
+        copied = how(around)
+        assert type(copied) is type(around) and clip_of(copied) == clip_of(around)
+        assert torch.equal(copied(x, t, COND), around(x, t, COND))
+        assert torch.equal(copied.guess(x, t, COND).x0_hat, around.guess(x, t, COND).x0_hat)
+    guided = guide(small, 2.0)
+    copied = how(guided)
+    copied.w = 5.0
+    assert torch.equal(copied.guess(x, t, COND).eps_hat, guide(small, 5.0).guess(x, t, COND).eps_hat)
+
+
+def test_labels_as_a_list_and_an_empty_batch(small, asked, as_learner, generator):
+    assert torch.equal(guide(Noted(), 2.0)(*asked, [3, 1, 4]), guide(Noted(), 2.0)(*asked, COND))
+    x = torch.randn(3, 1, 28, 28, generator=generator)
+    assert torch.equal(guide(small, 2.0)(x, asked[1], [3, 1, 4]), guide(small, 2.0)(x, asked[1], COND))
+    assert torch.equal(small(x, asked[1], [3, 1, 4]), small(x, asked[1], COND))
+    for w in (1.0, 2.0):
+        with pytest.raises(ValueError, match="at least one picture, got an empty batch"):
+            guide(Noted(), w)(asked[0][:0], asked[1][:0], COND[:0])
+    with pytest.raises(ValueError, match="expected a condition in numbers, .* got list"):
+        small(x, asked[1], ["three", "one", "four"])

@@ -79,7 +79,7 @@ def test_gradients_reach_every_weight(generator):
 
 
 @pytest.mark.parametrize(
-    "shape", [(2, 1, 27, 28), (2, 1, 28, 32), (2, 1, 32, 32), (2, 3, 28, 28), (2, 28, 28), (28, 28)]
+    "shape", [(2, 1, 27, 28), (2, 1, 28, 32), (2, 1, 32, 32), (2, 3, 28, 28), (2, 28, 28), (28, 28), (0, 1, 28, 28)]
 )
 def test_what_is_no_picture_is_refused(net, shape, as_learner):
     with pytest.raises(ValueError) as problem:

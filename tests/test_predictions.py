@@ -4,8 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from diffusion_tutorial.forward import q_sample
-from diffusion_tutorial.predictions import Denoiser, eps_from_v, eps_from_x0, v_from, x0_from_eps
+from diffusion_tutorial.forward import q_posterior, q_sample, q_step
+from diffusion_tutorial.predictions import (
+    Denoiser,
+    Guess,
+    cut,
+    eps_from_v,
+    eps_from_x0,
+    guess,
+    v_from,
+    x0_from_eps,
+    x0_from_v,
+)
+from diffusion_tutorial.samplers import moment
 from diffusion_tutorial.schedules import cosine, linear, zero_terminal_snr
 
 SCHEDULES = [linear(), cosine()]
@@ -100,7 +111,7 @@ def test_bad_input(as_learner):
         Denoiser(nn.Linear(1, 1), cosine(), "x0")
     with pytest.raises(ValueError, match=r"alpha_bar\[0\] == 1"):
         Denoiser(nn.Linear(1, 1), cosine()[1:])
-    for f in (x0_from_eps, eps_from_x0, v_from, eps_from_v):
+    for f in (x0_from_eps, eps_from_x0, v_from, eps_from_v, x0_from_v):
         with pytest.raises(ValueError, match=r"0\.\.1000, got 1 to 1001"):
             f(x, x, torch.tensor([1, 1001]), cosine())
         with pytest.raises(ValueError, match=r"\(2, 1, 4, 4\) and \(2, 4, 4\)"):
@@ -116,3 +127,64 @@ def test_bad_input(as_learner):
         with pytest.raises(ValueError, match="whole numbers"):
             Denoiser(Net(), cosine(), output)(x, torch.tensor([1.0, 2.0]))
     assert math.isfinite(v_from(x, x, torch.tensor([0, 1000]), cosine()).sum())  # v has no bad ends
+
+
+@pytest.mark.parametrize("output", ["eps", "v"])
+def test_a_guess_is_both_from_one_look(output, generator):
+    x_t, net = torch.randn(len(T), 1, 4, 4, generator=generator), Net()
+    model = Denoiser(net, linear(), output)
+    x0_hat, eps_hat = guess(model, x_t, T, model.alpha_bar)
+    assert len(net.asked) == 1
+    torch.testing.assert_close(eps_hat, model(x_t, T))
+    torch.testing.assert_close(x0_hat, x0_from_eps(x_t, eps_hat, T, linear()), atol=1e-3, rtol=1e-3)
+
+
+def test_x0_from_v_is_right_where_no_signal_is_left(noised):
+    x0, eps, x_t, alpha_bar = noised
+    torch.testing.assert_close(x0_from_v(x_t, v_from(x0, eps, T, alpha_bar), T, alpha_bar), x0)
+    zero, end = zero_terminal_snr(alpha_bar), torch.full((len(T),), 1000)
+    torch.testing.assert_close(x0_from_v(eps, v_from(x0, eps, end, zero), end, zero), x0)
+
+
+def test_a_cut_guess_still_says_one_thing(noised):
+    x0, eps, x_t, alpha_bar = noised
+    same = cut(Guess(x0, eps), x_t, T, alpha_bar, None)
+    assert same.x0_hat is x0 and same.eps_hat is eps
+    x0_hat, eps_hat = cut(Guess(x0, eps), x_t, T, alpha_bar, 0.5)
+    assert x0_hat.abs().max() == 0.5
+    torch.testing.assert_close(q_sample(x0_hat, T, eps_hat, alpha_bar), x_t)
+    with pytest.raises(ValueError, match="clip > 0, or None .* got 0"):
+        Denoiser(Net(), alpha_bar, clip=0)
+
+
+X = torch.zeros(2, 1, 4, 4)
+DOORS = {
+    "q_sample": lambda t: q_sample(X, t, X, cosine()),
+    "q_step": lambda t: q_step(X, t, X, cosine()),
+    "q_posterior": lambda t: q_posterior(X, X, t, 0 * t, cosine()),
+    "x0_from_eps": lambda t: x0_from_eps(X, X, t, cosine()),
+    "eps_from_x0": lambda t: eps_from_x0(X, X, t, cosine()),
+    "v_from": lambda t: v_from(X, X, t, cosine()),
+    "eps_from_v": lambda t: eps_from_v(X, X, t, cosine()),
+    "x0_from_v": lambda t: x0_from_v(X, X, t, cosine()),
+    "moment": lambda t: moment(X, X, t, t - 1, cosine()),
+    "Denoiser": lambda t: Denoiser(Net(), cosine(), "v")(X, t),
+    "Denoiser.guess": lambda t: Denoiser(Net(), cosine(), "v").guess(X, t),
+}
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize(
+    "t, says",
+    [
+        ([1, 1001], r"expected every t in 0\.\.1000, got 1 to 1001"),
+        ([-1, 1], r"expected every t in 0\.\.1000, got -1 to 1"),
+        ([1.0, 2.0], "whole numbers, one for each of the 2 pictures; got .*float32"),
+        ([1, 2, 3], r"each of the 2 pictures; got shape \(3,\)"),
+        ([1], r"each of the 2 pictures; got shape \(1,\)"),
+        (1, r"each of the 2 pictures; got shape \(\)"),
+    ],
+)
+def test_every_door_says_what_is_wrong_with_t(door, t, says, as_learner):
+    with pytest.raises(ValueError, match=says):
+        door(torch.tensor(t))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from diffusion_tutorial.forward import q_posterior
+from diffusion_tutorial.predictions import Within
 from diffusion_tutorial.samplers import (
     SPACINGS,
     STEPS,
@@ -13,6 +14,7 @@ from diffusion_tutorial.samplers import (
     ddpm_step,
     draw,
     heun_step,
+    moment,
     sample,
     times,
 )
@@ -23,11 +25,17 @@ LINEAR, COSINE = linear(), cosine()
 EVEN = torch.cat([torch.ones(1).double(), torch.sigmoid(torch.linspace(6, -6, 961, dtype=torch.float64))])
 
 
-def step_of(method: str, clip: float | None = None):
+def step_of(method: str):
     """A step for one walk, from its name in STEPS and, for DDIM, its eta."""
     name, _, eta = method.partition(" ")
     step = STEPS[name]() if isinstance(STEPS[name], type) else STEPS[name]
-    return partial(step, clip=clip, **({"eta": float(eta)} if eta else {}))
+    return partial(step, eta=float(eta)) if eta else step
+
+
+def by_hand(step, x_t, eps_hat, t, s, alpha_bar, noise=None, denoiser=None, clip=1.0, **options):
+    """One step from a guess that is there already: x_s and x0_hat."""
+    m = moment(x_t, eps_hat, t, s, alpha_bar, noise, denoiser, clip)
+    return step(m, **options), m.x0_hat
 
 
 def random_pair(seed: int = 1, n: int = 2):
@@ -92,12 +100,14 @@ def test_logsnr_is_even_and_karras_is_its_formula():
 def test_the_step_is_the_posterior_with_x0_hat_in_place_of_x0(generator):
     x_t, eps_hat, noise = torch.randn(3, 5, 1, 4, 4, generator=generator)
     t, s = torch.tensor([1000, 500, 30, 2, 1]), torch.tensor([900, 499, 10, 1, 0])
-    x_s, x0_hat = ddpm_step(x_t, eps_hat, t, s, LINEAR, noise)
+    x_s, x0_hat = by_hand(ddpm_step, x_t, eps_hat, t, s, LINEAR, noise)
     assert x0_hat.abs().max() == 1
     mean, var = q_posterior(x_t, x0_hat, t, s, LINEAR)
     torch.testing.assert_close(x_s, mean + var.sqrt() * noise)
-    assert torch.equal(x_s[4], ddpm_step(x_t, eps_hat, t, s, LINEAR, 0 * noise)[0][4])  # the last step adds no noise
-    _, half = ddpm_step(x_t, eps_hat, t, s, LINEAR, noise, clip=0.5)
+    assert torch.equal(
+        x_s[4], by_hand(ddpm_step, x_t, eps_hat, t, s, LINEAR, 0 * noise)[0][4]
+    )  # the last step adds no noise
+    _, half = by_hand(ddpm_step, x_t, eps_hat, t, s, LINEAR, noise, clip=0.5)
     assert half.abs().max() == 0.5
 
 
@@ -145,19 +155,20 @@ def test_ddim_with_eta_1_is_the_ancestral_step(clip):
     t, s = torch.tensor([1000, 500, 30, 2, 1]), torch.tensor([900, 499, 10, 1, 0])
     noise = random_pair(3, n=5)[0]
     for alpha_bar in (LINEAR, COSINE):
-        ours = ddim_step(x, eps_hat, t, s, alpha_bar, noise, eta=1.0, clip=clip)
-        for a, b in zip(ours, ddpm_step(x, eps_hat, t, s, alpha_bar, noise, clip=clip)):
+        ours = by_hand(ddim_step, x, eps_hat, t, s, alpha_bar, noise, eta=1.0, clip=clip)
+        for a, b in zip(ours, by_hand(ddpm_step, x, eps_hat, t, s, alpha_bar, noise, clip=clip)):
             torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-7)
 
 
 def test_ddim_with_eta_0_ignores_the_noise(generator):
     x, eps_hat = random_pair()
     args = (x, eps_hat, torch.full((2,), 500), torch.full((2,), 400), LINEAR)
-    assert torch.equal(ddim_step(*args, noise=x)[0], ddim_step(*args, noise=5 + 0 * x)[0])
-    assert not torch.equal(ddim_step(*args, noise=x, eta=0.1)[0], ddim_step(*args, noise=0 * x, eta=0.1)[0])
+    args = (ddim_step, *args)
+    assert torch.equal(by_hand(*args, noise=x)[0], by_hand(*args, noise=5 + 0 * x)[0])
+    assert not torch.equal(by_hand(*args, noise=x, eta=0.1)[0], by_hand(*args, noise=0 * x, eta=0.1)[0])
     for eta in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="eta from 0"):
-            ddim_step(*args, noise=x, eta=eta)
+            by_hand(*args, noise=x, eta=eta)
 
 
 @pytest.mark.parametrize("name", ["ddim", "dpm++", "heun"])
@@ -173,11 +184,12 @@ def test_the_same_static_gives_the_same_picture(name):
 
 @pytest.mark.parametrize("clip", [1.0, None])
 def test_dpm_solver_begins_and_ends_with_a_ddim_step(clip):
-    states = list(sample(model, random_pair()[0], [950, 700, 300, 20, 0], LINEAR, step=step_of("dpm++", clip)))
+    walk = (random_pair()[0], [950, 700, 300, 20, 0], LINEAR)
+    states = list(sample(Within(model, clip), *walk, step=step_of("dpm++")))
     gaps = []
     for before, state in zip(states, states[1:]):
         t, s = torch.full((2,), before.t), torch.full((2,), state.t)
-        x_s, x0_hat = ddim_step(before.x, state.eps_hat, t, s, LINEAR, before.x, clip=clip)
+        x_s, x0_hat = by_hand(ddim_step, before.x, state.eps_hat, t, s, LINEAR, before.x, clip=clip)
         assert torch.equal(x0_hat, state.x0_hat)
         gaps.append((x_s - state.x).abs().max().item())
     assert gaps[0] < 1e-10 and gaps[-1] < 1e-10 and min(gaps[1:-1]) > 1e-2
@@ -204,11 +216,11 @@ def test_a_solver_looks_back_only_along_its_own_walk():
     """After a jump elsewhere, what it remembers is of another place: it starts anew, by a DDIM step."""
     (x, eps_hat), solver = random_pair(), DPMSolverPP()
     at = lambda t: torch.full((2,), t)  # noqa: E731
-    solver(x, eps_hat, at(900), at(700), LINEAR, x)
+    by_hand(solver, x, eps_hat, at(900), at(700), LINEAR, x)
     args = (0.5 * x, eps_hat, at(650), at(400), LINEAR, x)
-    torch.testing.assert_close(solver(*args)[0], ddim_step(*args)[0])
+    torch.testing.assert_close(by_hand(solver, *args)[0], by_hand(ddim_step, *args)[0])
     args = (0.2 * x, eps_hat, at(400), at(300), LINEAR, x)
-    assert (solver(*args)[0] - ddim_step(*args)[0]).abs().max() > 1e-3
+    assert (by_hand(solver, *args)[0] - by_hand(ddim_step, *args)[0]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name, calls", [("ddpm", 9), ("ddim", 9), ("dpm++", 9), ("heun", 17)])
@@ -232,9 +244,9 @@ def test_pictures_of_one_batch_may_be_at_different_times(name):
     noise, walk = random_pair(3, n=3)[0], torch.tensor([[900, 500, 30], [700, 400, 10], [600, 50, 9]])
 
     def two_steps(who):
-        step, ahead, x_t = step_of(name, 1.0), {"denoise": model} if name == "heun" else {}, x[who]
+        step, x_t = step_of(name), x[who]
         for t, s in zip(walk[:, who], walk[1:, who]):
-            x_t, _ = step(x_t, eps_hat[who], t, s, LINEAR, noise[who], **ahead)
+            x_t, _ = by_hand(step, x_t, eps_hat[who], t, s, LINEAR, noise[who], model)
         return x_t
 
     alone = torch.cat([two_steps([i]) for i in range(3)])
@@ -244,37 +256,40 @@ def test_pictures_of_one_batch_may_be_at_different_times(name):
 def test_heun_looks_at_the_first_try(generator):
     x, eps_hat = random_pair()
     t, s, looked = torch.full((2,), 500), torch.full((2,), 400), []
-    heun_step(x, eps_hat, t, s, LINEAR, x, lambda x_s, s: looked.append((x_s, s)) or model(x_s, s))
+    args = (x, eps_hat, t, s, LINEAR, x)
+    by_hand(heun_step, *args, lambda x_s, s, cond: looked.append((x_s, s)) or model(x_s, s))
     [(x_s, when)] = looked
-    assert torch.equal(x_s, ddim_step(x, eps_hat, t, s, LINEAR, x)[0]) and torch.equal(when, s)
-    same = heun_step(x, eps_hat, t, s, LINEAR, x, lambda x_s, s: eps_hat, clip=None)[0]  # where both looks agree
-    torch.testing.assert_close(same, ddim_step(x, eps_hat, t, s, LINEAR, x, clip=None)[0])
+    assert torch.equal(x_s, by_hand(ddim_step, *args)[0]) and torch.equal(when, s)
+    same = by_hand(heun_step, *args, lambda x_s, s, cond: eps_hat, clip=None)[0]  # where both looks agree
+    torch.testing.assert_close(same, by_hand(ddim_step, *args, clip=None)[0])
+    with pytest.raises(ValueError, match="this step looks ahead: say by `denoiser` whom to ask"):
+        by_hand(heun_step, *args)
 
 
 def test_a_step_of_your_own():
     x = random_pair()[0]
-    halved = draw(model, x, [1000, 500, 0], LINEAR, step=lambda x_t, eps_hat, t, s, alpha_bar, noise: (x_t / 2, x_t))
+    halved = draw(model, x, [1000, 500, 0], LINEAR, step=lambda m: m.x_t / 2)
     assert torch.equal(halved, x / 4)
-    ahead = lambda *args, denoise: heun_step(*args, denoise=denoise, clip=0.5)  # noqa: E731
+    narrow = Within(model, 0.5)
+    ahead = lambda m: heun_step(m)  # noqa: E731
     torch.testing.assert_close(
-        draw(model, x, times(4), LINEAR, step=ahead), draw(model, x, times(4), LINEAR, step=step_of("heun", 0.5))
+        draw(narrow, x, times(4), LINEAR, step=ahead), draw(narrow, x, times(4), LINEAR, step=step_of("heun"))
     )
 
 
 @pytest.mark.parametrize("name", ["ddim", "dpm++", "heun"])
 def test_the_others_keep_the_precision_and_refuse_bad_input(name, as_learner):
-    step = step_of(name, 1.0)
-    ahead = {"denoise": model} if name == "heun" else {}
+    step = step_of(name)
     x, eps_hat = random_pair()
     for dtype in (torch.float32, torch.float64):
         out = draw(model, x.to(dtype), times(4), LINEAR, step=STEPS[name])
         assert out.dtype == dtype and out.isfinite().all() and out.abs().max() <= 1
     with pytest.raises(ValueError, match="s < t"):
-        step(x, eps_hat, torch.tensor([3, 3]), torch.tensor([3, 2]), LINEAR, x, **ahead)
+        by_hand(step, x, eps_hat, torch.tensor([3, 3]), torch.tensor([3, 2]), LINEAR, x, model)
     with pytest.raises(ValueError, match=r"0\.\.1000"):
-        step(x, eps_hat, torch.tensor([3, 1001]), torch.tensor([2, 2]), LINEAR, x, **ahead)
+        by_hand(step, x, eps_hat, torch.tensor([3, 1001]), torch.tensor([2, 2]), LINEAR, x, model)
     with pytest.raises(ValueError, match=r"\(2, 1, 4, 4\) and \(2, 4, 4\)"):
-        step(x, eps_hat[:, 0], torch.tensor([3, 3]), torch.tensor([2, 2]), LINEAR, x, **ahead)
+        by_hand(step, x, eps_hat[:, 0], torch.tensor([3, 3]), torch.tensor([2, 2]), LINEAR, x, model)
     with pytest.raises(ValueError, match="no signal is left"):
         draw(model, x, times(3), zero_terminal_snr(LINEAR), step=STEPS[name])
 
@@ -318,6 +333,62 @@ def test_bad_input(as_learner, generator):
     with pytest.raises(ValueError, match="no signal is left"):
         draw(model, x, times(3), zero_terminal_snr(LINEAR))
     with pytest.raises(ValueError, match="s < t"):
-        ddpm_step(x, x, torch.tensor([3, 3]), torch.tensor([3, 2]), LINEAR, x)
+        by_hand(ddpm_step, x, x, torch.tensor([3, 3]), torch.tensor([3, 2]), LINEAR, x)
     with pytest.raises(ValueError, match=r"0\.\.1000"):
-        ddpm_step(x, x, torch.tensor([3, 1001]), torch.tensor([2, 2]), LINEAR, x)
+        by_hand(ddpm_step, x, x, torch.tensor([3, 1001]), torch.tensor([2, 2]), LINEAR, x)
+
+
+@pytest.mark.parametrize("name, draws", [("ddpm", True), ("ddim", False), ("dpm++", False), ("heun", False)])
+def test_a_step_that_uses_no_noise_draws_none(name, draws):
+    g = torch.Generator().manual_seed(1)
+    before = g.get_state()
+    draw(model, random_pair()[0], times(5), LINEAR, step=STEPS[name], generator=g)
+    assert torch.equal(g.get_state(), before) is not draws
+    draw(model, random_pair()[0], times(5), LINEAR, step=step_of("ddim 0.5"), generator=g)
+    assert not torch.equal(g.get_state(), before)
+
+
+def test_static_in_any_precision(as_learner):
+    """A large batch in float16: its sum is infinite there, and it is no NaN."""
+    x = torch.full((40, 1, 64, 64), 3.0)
+    assert x.half().sum().isinf()
+    wanted = draw(model, x, times(2), LINEAR, step=ddim_step)
+    for dtype in (torch.float16, torch.bfloat16):
+        states = list(sample(model, x.to(dtype), times(2), LINEAR, step=ddim_step))
+        assert states[0].x.dtype == torch.float32 and torch.equal(states[-1].x, wanted)  # in half, alpha_bar_T is lost
+    assert draw(model, x[:2].double(), times(2), LINEAR, step=ddim_step).dtype == torch.float64
+
+
+def test_arrays_and_lists_are_taken_where_they_are_clear(as_learner):
+    told = lambda x_t, t, cond: model(x_t, t) + cond.view(-1, 1, 1, 1)  # noqa: E731
+    x, cond = random_pair()[0], torch.tensor([1, 2])
+    wanted = draw(told, x, times(3), LINEAR, cond=cond, step=ddim_step)
+    for given in ([1, 2], (1, 2), cond.numpy()):
+        assert torch.equal(draw(told, x.numpy(), times(3), LINEAR, cond=given, step=ddim_step), wanted)
+    with pytest.raises(ValueError, match="expected a condition in numbers, .* got list .*words become numbers"):
+        draw(told, x, times(3), LINEAR, cond=["a cat", "a dog"])
+    with pytest.raises(ValueError, match="for each of the 2 pictures, got 3 alone"):
+        draw(told, x, times(3), LINEAR, cond=3)
+    with pytest.raises(ValueError, match="expected alpha_bar as a tensor, got ndarray"):
+        draw(told, x, times(3), LINEAR.numpy())
+
+
+def test_static_has_to_be_a_batch_of_floats(as_learner):
+    for bad in (torch.zeros(0, 1, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.int64), torch.zeros(4)):
+        with pytest.raises(ValueError, match="a batch of static, at least one, as floats, got"):
+            draw(model, bad, times(3), LINEAR)
+
+
+def test_conditions_are_looked_at_once_at_the_door():
+    class Strict:
+        looked = []
+
+        def check(self, cond):
+            self.looked.append(cond)
+
+        def __call__(self, x_t, t, cond=None):
+            return model(x_t, t)
+
+    cond = torch.tensor([1, 2])
+    draw(Strict(), random_pair()[0], times(5), LINEAR, cond=cond)
+    assert len(Strict.looked) == 1 and Strict.looked[0] is cond

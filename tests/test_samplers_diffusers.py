@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
-from test_samplers import COSINE, LINEAR, model, random_pair, step_of
+from test_samplers import COSINE, LINEAR, by_hand, model, random_pair, step_of
 
-from diffusion_tutorial.predictions import x0_from_eps
+from diffusion_tutorial.predictions import Within, x0_from_eps
 from diffusion_tutorial.samplers import DPMSolverPP, ddim_step, ddpm_step, draw, heun_step, sample, times
 
 METHODS = ["ddim 0", "ddim 0.5", "ddim 1", "dpm++", "heun"]
@@ -102,10 +102,8 @@ def test_ddpm_equals_diffusers(clip, alpha_bar, name, exact, tolerance, n, as_le
         theirs = result.prev_sample
         seen.append((theirs, result.pred_original_sample))
 
-    def step(*args):
-        return ddpm_step(*args, clip=1.0 if clip else None)
-
-    ours = list(sample(model, x_T, chosen, alpha_bar, step=step, generator=torch.Generator().manual_seed(2)))[1:]
+    denoiser, g = Within(model, 1.0 if clip else None), torch.Generator().manual_seed(2)
+    ours = list(sample(denoiser, x_T, chosen, alpha_bar, step=ddpm_step, generator=g))[1:]
     assert len(ours) == len(seen) == len(chosen) - 1
     for state, (x, x0_hat) in zip(ours, seen):
         scale = max(1.0, x.abs().max().item())
@@ -122,7 +120,7 @@ def test_one_step_in_float32_equals_diffusers(t):
     x, eps_hat = torch.randn(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(t))
     theirs = scheduler.step(eps_hat, t - 1, x, generator=torch.Generator().manual_seed(5))
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(5))
-    x_s, x0_hat = ddpm_step(x, eps_hat, torch.full((3,), t), torch.full((3,), t - 1), LINEAR, noise)
+    x_s, x0_hat = by_hand(ddpm_step, x, eps_hat, torch.full((3,), t), torch.full((3,), t - 1), LINEAR, noise)
     torch.testing.assert_close(x0_hat, theirs.pred_original_sample, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(x_s, theirs.prev_sample, atol=1e-5 if t >= 100 else 1e-3, rtol=1e-5)
 
@@ -183,7 +181,8 @@ def test_the_others_equal_diffusers(method, clip, alpha_bar, name, exact, as_lea
         if name == "squaredcos_cap_v2" and not (clip and exact):
             chosen = [900, *[t for t in chosen if t < 900]]  # as for DDPM above; and its alpha_bar_T has few digits
         g = torch.Generator().manual_seed(2)
-        ours = list(sample(model, x_T, chosen, alpha_bar, step=step_of(method, 1.0 if clip else None), generator=g))[1:]
+        denoiser = Within(model, 1.0 if clip else None)
+        ours = list(sample(denoiser, x_T, chosen, alpha_bar, step=step_of(method), generator=g))[1:]
         theirs = list(diffusers_walk(method, name, alpha_bar, clip, chosen, exact, x_T))
         assert len(ours) == len(theirs) == len(chosen) - 1
         for state, (x, x0_hat) in zip(ours, theirs):
@@ -215,12 +214,12 @@ def test_pinned_ddim_of_diffusers_keeps_the_unclipped_eps_hat_by_default():
     scheduler.set_timesteps(50)
     scheduler.alphas_cumprod = LINEAR[1:]
     a_s = LINEAR[480]
-    x_s, x0_hat = ddim_step(x, eps_hat, t, s, LINEAR, noise)
+    x_s, x0_hat = by_hand(ddim_step, x, eps_hat, t, s, LINEAR, noise)
     theirs = scheduler.step(eps_hat, 499, x)
     torch.testing.assert_close(theirs.pred_original_sample, x0_hat)
     torch.testing.assert_close(theirs.prev_sample, a_s.sqrt() * x0_hat + (1 - a_s).sqrt() * eps_hat)
     assert (theirs.prev_sample - x_s).abs().max() > 0.1
-    ancestral = ddpm_step(x, eps_hat, t, s, LINEAR, noise)[0]
+    ancestral = by_hand(ddpm_step, x, eps_hat, t, s, LINEAR, noise)[0]
     assert (scheduler.step(eps_hat, 499, x, eta=1.0, variance_noise=noise).prev_sample - ancestral).abs().max() > 0.1
     told = scheduler.step(eps_hat, 499, x, eta=1.0, variance_noise=noise, use_clipped_model_output=True).prev_sample
     torch.testing.assert_close(told, ancestral)
@@ -233,7 +232,7 @@ def test_pinned_ddim_of_diffusers_can_stop_short_of_0():
     scheduler.set_timesteps(7)
     assert scheduler.timesteps[-1] + 1 == 143 == times(7)[-2]
     theirs = scheduler.step(eps_hat, 142, x, use_clipped_model_output=True).prev_sample
-    ends = [ddim_step(x, eps_hat, torch.full((2,), 143), torch.full((2,), s), LINEAR, x)[0] for s in (0, 1)]
+    ends = [by_hand(ddim_step, x, eps_hat, torch.full((2,), 143), torch.full((2,), s), LINEAR)[0] for s in (0, 1)]
     torch.testing.assert_close(ends[1], theirs, atol=1e-5, rtol=0)
     assert (ends[0] - theirs).abs().max() > 1e-3
     assert DPMSolverMultistepScheduler().config.final_sigmas_type == "zero"  # its "sigma_min" would stop at t = 1 too
@@ -241,11 +240,12 @@ def test_pinned_ddim_of_diffusers_can_stop_short_of_0():
 
 def test_pinned_heun_reports_its_first_look(as_learner):
     """x0_hat is what the model guessed at x_t; diffusers' second call returns the guess at the trial x_s."""
-    x, eps_hat = random_pair()
+    x, _ = random_pair()
     t, s = torch.full((2,), 500), torch.full((2,), 400)
-    x_s, x0_hat = heun_step(x, eps_hat, t, s, LINEAR, x, model, clip=None)
+    _, state = sample(Within(model, None), x, [500, 400], LINEAR, step=heun_step)
+    x0_hat, eps_hat = state.x0_hat, model(x, t)
     assert torch.equal(x0_hat, x0_from_eps(x, eps_hat, t, LINEAR))
-    first = ddim_step(x, eps_hat, t, s, LINEAR, x, clip=None)[0]
+    first = by_hand(ddim_step, x, eps_hat, t, s, LINEAR, clip=None)[0]
     assert (x0_hat - x0_from_eps(first, model(first, s), s, LINEAR)).abs().max() > 0.1
     assert not HeunDiscreteScheduler().config.clip_sample  # diffusers' Heun does not clip unless told to
 

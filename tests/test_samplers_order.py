@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from test_samplers import COSINE, EVEN, LINEAR, step_of
+from test_samplers import COSINE, EVEN, LINEAR, by_hand, step_of
+from torch import nn
 
 from diffusion_tutorial.exact import GaussianMixture
-from diffusion_tutorial.samplers import ddpm_step, draw, times
+from diffusion_tutorial.guidance import guide
+from diffusion_tutorial.predictions import Denoiser, Within
+from diffusion_tutorial.samplers import STEPS, draw, times
+from diffusion_tutorial.schedules import zero_terminal_snr
 
 MIXTURE = GaussianMixture(
     torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64),
@@ -48,9 +52,7 @@ def test_heun_needs_a_gentle_start(as_learner):
 def test_ancestral_sampling_keeps_the_three_heaps_apart(as_learner):
     g = torch.Generator().manual_seed(4)
     x_T = torch.randn(3000, 2, generator=g, dtype=torch.float64)
-    x = draw(
-        MIXTURE.denoiser(COSINE), x_T, times(150), COSINE, generator=g, step=lambda *args: ddpm_step(*args, clip=None)
-    )
+    x = draw(MIXTURE.denoiser(COSINE), x_T, times(150), COSINE, generator=g)
     near = torch.cdist(x, MIXTURE.means).argmin(1)
     shares = torch.bincount(near, minlength=3) / len(x)
     torch.testing.assert_close(shares.double(), MIXTURE.weights, atol=0.03, rtol=0)
@@ -71,9 +73,9 @@ def gaussian_variance(chosen: list[int], alpha_bar=COSINE, method: str = "ddpm",
     denoiser, one, step = gaussian().denoiser(alpha_bar), torch.ones(1, 1).double(), step_of(method)
     for t, s in zip(chosen, chosen[1:]):
         t, s = torch.tensor([t]), torch.tensor([s])
-        args = (one, denoiser(one, t), t, s, alpha_bar)
-        k = step(*args, noise=0 * one)[0].item()
-        spread = step(*args, noise=one)[0].item() - k
+        args = (step, one, denoiser(one, t), t, s, alpha_bar)
+        k = by_hand(*args, noise=0 * one, clip=None)[0].item()
+        spread = by_hand(*args, noise=one, clip=None)[0].item() - k
         v = k**2 * v + spread**2
     return v
 
@@ -125,3 +127,37 @@ def test_the_order_of_the_methods_with_noise(method, as_learner):
 
 def test_the_error_of_a_mixture_falls_too(as_learner):
     assert moments_error(5, 4000)[1] > 3 * moments_error(100, 4000)[1]
+
+
+ZERO = zero_terminal_snr(COSINE)
+
+
+class ExactV(nn.Module):
+    """E[v | x_t] for x0 ~ N(0.7, 0.5^2): there is nothing to divide by, even where alpha_bar_t is 0."""
+
+    def forward(self, x_t, t, cond=None):
+        a = ZERO[t][:, None].to(x_t)
+        noised = x_t - a.sqrt() * 0.7
+        x0, eps = (z / (a * 0.25 + 1 - a) for z in (a.sqrt() * 0.25 * noised, (1 - a).sqrt() * noised))
+        return a.sqrt() * eps - (1 - a).sqrt() * (0.7 + x0)
+
+
+@pytest.mark.parametrize("method", [*STEPS, "ddim 0.5"])
+def test_a_schedule_that_ends_at_0_is_sampled_with_a_v_model(method, as_learner):
+    assert ZERO[1000] == 0
+    half = torch.randn(2000, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x_T = torch.cat([half, -half])
+    model, chosen = Denoiser(ExactV(), ZERO, "v", clip=None), times(100)
+    assert chosen[0] == 1000
+    for denoiser in (model, guide(model, 1.0, negative=torch.tensor(0)) if method == "ddim" else Within(model, None)):
+        cond = torch.zeros(4000) if denoiser is not model else None
+        g = torch.Generator().manual_seed(2)
+        x = draw(denoiser, x_T, chosen, ZERO, cond=cond, step=step_of(method), generator=g)
+        assert x.mean().item() == pytest.approx(0.7, abs=0.02) and x.std().item() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_eps_model_cannot_start_where_no_signal_is(name, as_learner):
+    model = Denoiser(ExactV(), ZERO, "eps", clip=None)
+    with pytest.raises(ValueError, match="x0 cannot be found from the noise where alpha_bar_t is 0: no signal is left"):
+        draw(model, torch.zeros(2, 1), times(5), ZERO, step=STEPS[name])

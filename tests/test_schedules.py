@@ -95,6 +95,11 @@ def test_at_refuses_a_bad_t(t, message, as_learner):
         schedules.at(torch.ones(11), t, torch.zeros(3, 1, 2, 2))
 
 
+def test_one_picture_has_a_t_in_a_batch_of_one(as_learner):
+    with pytest.raises(ValueError, match=r"each of the 1 pictures; got shape \(\)"):
+        schedules.at(torch.ones(11), torch.tensor(5), torch.zeros(1, 1, 2, 2))
+
+
 def test_at_refuses_shapes_that_torch_would_stretch(as_learner):
     with pytest.raises(ValueError, match=r"\(3, 1, 2, 2\) and \(3, 2, 2\)"):
         schedules.at(torch.ones(11), torch.tensor([1, 2, 3]), torch.zeros(3, 1, 2, 2), torch.zeros(3, 2, 2))

@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from diffusion_tutorial.recipes import new_painter
 from test_models import lively
 from torch.nn import functional as F
 
+from diffusion_tutorial import subjects
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.text import PAD, START
 from diffusion_tutorial.models.text_unet import CrossAttention, TextUNet, attention_maps
@@ -220,7 +220,7 @@ def test_bfloat16_trains_and_stays_close(asked):
 
 
 def test_the_shipped_size_is_below_10_megabytes_in_half_precision():
-    model = new_painter()
+    model = subjects.get("scenes").untrained()
     assert model.net.shape == (3, 48, 48)
     assert 1e6 < 2 * sum(p.numel() for p in model.parameters()) < 10e6
 
@@ -263,7 +263,9 @@ def test_every_sampler_draws_from_prompts(name, net, asked):
 # Bad input
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 16, 24), (2, 3, 48, 48), (2, 1, 16, 16), (2, 16, 16), (16, 16)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 16, 24), (2, 3, 48, 48), (2, 1, 16, 16), (2, 16, 16), (16, 16), (0, 3, 16, 16)]
+)
 def test_what_is_no_picture_is_refused(net, shape, as_learner):
     with pytest.raises(ValueError) as problem:
         net(torch.zeros(shape), torch.tensor([1, 2]))
