@@ -62,13 +62,25 @@ def test_a_judge_with_several_answers_learns_all_of_them():
     assert ((read == labels).float().mean(0) > 0.98).all()
 
 
+class Says(nn.Module):
+    """Always the same."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x):
+        return self.answer
+
+
 def test_the_loss_of_a_judge_by_hand():
     logits, labels = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
-    loss = Classification(noisy)(lambda x: logits, torch.zeros(2, 1), labels)
+    once, twice = Says(logits), Says((logits, logits))
+    loss = Classification(noisy)(once, torch.zeros(2, 1), labels)
     torch.testing.assert_close(loss, torch.tensor([math.log(1 + math.exp(-2)), math.log(2)]))
-    smooth = Classification(noisy, label_smoothing=0.1)(lambda x: logits, torch.zeros(2, 1), labels)
+    smooth = Classification(noisy, label_smoothing=0.1)(once, torch.zeros(2, 1), labels)
     torch.testing.assert_close(smooth - loss, torch.tensor([0.05 * 2.0, 0.0]))  # 0.1 / 2 on the other, 2 further off
-    two = Classification(noisy)(lambda x: (logits, logits), torch.zeros(2, 1), labels[:, None].expand(2, 2))
+    two = Classification(noisy)(twice, torch.zeros(2, 1), labels[:, None].expand(2, 2))
     torch.testing.assert_close(two, 2 * loss)
 
 

@@ -64,7 +64,9 @@ def read(path: str | Path) -> nn.Module:
         raise files.BadFile(f"{path} is a folder; {_inside(path)}")
     tensors, about = files.read_tensors(path)
     if isinstance(about, dict) and about.get("kind") == "checkpoint":
-        raise files.BadFile(f"{path} is a checkpoint, from which a training goes on; {_inside(path.parent, path)}")
+        raise files.BadFile(
+            f"{path} does not hold weights of this package: it is a checkpoint, to go on from; {_inside(path.parent, path)}"
+        )
     try:
         if about["kind"] in DENOISERS:
             net, alpha_bar = DENOISERS[about["kind"]](**about["net"]), tensors.pop("alpha_bar")
@@ -78,17 +80,14 @@ def read(path: str | Path) -> nn.Module:
 
 
 def _inside(folder: Path, but: Path | None = None) -> str:
-    """Which file was meant, where a folder or a checkpoint in it is named."""
+    """Which file was meant, where a folder is named, or a checkpoint in it."""
     found = sorted(
         path for path in folder.glob("*.safetensors") if path not in (but, folder / "checkpoint.safetensors")
     )
+    where = "beside it" if but else "in it"
     if found:
-        return f"name the weights in it: {', '.join(map(str, found))}"
-    return (
-        "there are no weights in its folder; they are written when a training ends"
-        if but
-        else "there are no weights in it"
-    )
+        return f"name the weights {where}: {', '.join(map(str, found))}"
+    return f"there are no weights {where}; they are written when a training ends"
 
 
 def write(path: str | Path, model: nn.Module) -> str:
