@@ -54,8 +54,6 @@ class Guided(Around):
     ):
         super().__init__(denoiser)
         self.w, self.interval, self.negative = w, interval, negative
-        if hasattr(denoiser, "guess"):  # only then is there one to ask
-            self.guess = self._guess
 
     def __call__(
         self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None
@@ -63,6 +61,9 @@ class Guided(Around):
         """The guided eps_hat."""
         (eps_hat,) = self._guided(lambda *asked: (self.denoiser(*asked),), x_t, t, cond)
         return eps_hat
+
+    def __getattr__(self, name: str) -> Any:
+        return super().__getattr__(name) if name != "guess" else self._guess if super().__getattr__(name) else None
 
     def _guess(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Guess:
         """x0_hat and eps_hat: one is linear in the other, so guided alike they go on saying the same."""

@@ -13,7 +13,10 @@ from diffusion_tutorial.checks.core import EXERCISES, Exercise
 
 pytestmark = pytest.mark.usefixtures("as_learner")  # exercises are judged as they are in a notebook
 
-TOPICS = sorted(set(Path(checks.__file__).parent.glob("[a-z]*.py")) - {Path(checks.__file__).with_name("core.py")})
+TOPICS = sorted(
+    set(Path(checks.__file__).parent.glob("[a-z]*.py"))
+    - {Path(checks.__file__).with_name(f"{name}.py") for name in ("core", "compare")}
+)
 LESSONS = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["tool"]["lessons"]["parts"]
 TITLES = {title for part in LESSONS.values() for title in part.values()}
 DEFINITION = r'\(\s*"(\w+)",\s*answer='

@@ -287,7 +287,7 @@ def test_what_guidance_does_not_change_is_the_model_s(small):
     finally:
         small.clip = 1.0
     with pytest.raises(AttributeError, match="Guided has no net; the denoiser within may: .denoiser.net"):
-        guide(small, 2.0).net
+        guide(small, 2.0).net  # noqa: B018
     with pytest.raises(AttributeError):
         guide(small, 2.0).to("cpu")  # would be the model without guidance
     assert not hasattr(guide(Noted(), 2.0), "guess") and not hasattr(Within(Noted(), None), "guess")

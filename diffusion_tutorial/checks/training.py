@@ -1,5 +1,7 @@
 """Exercises of "Learn to guess the noise" and "Build the network": the loss, its times, the guessed picture, the clock."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -138,7 +140,7 @@ FLOATS = "The values are right, but they are floats: a time is a place in alpha_
 class WholeNumbers(Exercise):
     """An exercise whose answer has to be of a whole type; by their values alone 3 and 3.0 are the same."""
 
-    def verdict(self, attempt):
+    def verdict(self, attempt: Any) -> str:
         """As for any other, and then a look at the type."""
         said = super().verdict(attempt)
         if said == "correct." and any(

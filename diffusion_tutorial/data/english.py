@@ -1,7 +1,7 @@
 """What people write around a prompt: politeness, numbers, plurals, apostrophes, and what of it a small vocabulary needs.
 
 A model that learned 240 words knows neither "could you" nor "two cats". The first says nothing about a picture; the
-second is a cat, in a world that has one of each. Used from lesson 09 on.
+second is a cat, in a world that has one of each. Used from "Type a sentence, get a picture" on.
 """
 
 import re
