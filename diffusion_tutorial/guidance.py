@@ -5,6 +5,7 @@ It takes a denoiser and returns a denoiser, so every sampler and every kind of e
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -63,7 +64,8 @@ class Guided(Around):
         return eps_hat
 
     def __getattr__(self, name: str) -> Any:
-        return super().__getattr__(name) if name != "guess" else self._guess if super().__getattr__(name) else None
+        inner = super().__getattr__(name)  # only where the one within has it
+        return self._guess if name == "guess" else inner
 
     def _guess(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Guess:
         """x0_hat and eps_hat: one is linear in the other, so guided alike they go on saying the same."""
