@@ -16,7 +16,8 @@ def as_pictures(
 ) -> Float[Tensor, "batch c h w"]:
     """The pictures as a tensor of floats in [-1, 1], where black is -1; a ValueError that says what came if they are none.
 
-    Pictures that are nowhere below 0 are refused: their range is [0, 1] or 0..255. shape: the (c, h, w) that is wanted.
+    Pictures of 64 pixels or more that are nowhere below 0 are refused: their range is [0, 1] or 0..255. (Of a toy's few
+    pixels each may be light.) shape: the (c, h, w) that is wanted.
     beyond: values outside [-1, 1] are taken as well, as samples and noised pictures have them. What is no tensor yet, a
     numpy array or lists, becomes float32, and so does half precision.
     """
@@ -29,8 +30,9 @@ def as_pictures(
         raise ValueError(f"expected at least one picture, {wanted} of floats, got {tuple(x.shape)} {x.dtype}")
     x = x if isinstance(images, Tensor) and x.dtype == torch.float64 else x.float()
     low, high = x.min().item(), x.max().item()
-    if not x.isfinite().all() or low >= 0 or (max(-low, high) > 1 and not beyond):
-        hint = ", nothing darker than mid-grey; 2 x - 1 brings [0, 1] there" if low >= 0 else ""
+    unsigned = low >= 0 and x[0, 0].numel() >= 64
+    if not x.isfinite().all() or unsigned or (max(-low, high) > 1 and not beyond):
+        hint = ", nothing darker than mid-grey; 2 x - 1 brings [0, 1] there" if unsigned else ""
         raise ValueError(f"expected pictures in [-1, 1], got {low:.3g} to {high:.3g}{hint}")
     return x
 
