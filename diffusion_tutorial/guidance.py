@@ -54,8 +54,6 @@ class Guided(Around):
     ):
         super().__init__(denoiser)
         self.w, self.interval, self.negative = w, interval, negative
-        if hasattr(denoiser, "guess"):  # only then is there one to ask
-            self.guess = self._guess
 
     def __call__(
         self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None
@@ -64,9 +62,12 @@ class Guided(Around):
         (eps_hat,) = self._guided(lambda *asked: (self.denoiser(*asked),), x_t, t, cond)
         return eps_hat
 
-    def _guess(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Guess:
-        """x0_hat and eps_hat: one is linear in the other, so guided alike they go on saying the same."""
-        return Guess(*self._guided(self.denoiser.guess, x_t, t, cond))
+    @property
+    def guess(self) -> Callable[..., Guess]:
+        """x0_hat and eps_hat from one look, if the inner denoiser tells both; one is linear in the other, so that guided
+        alike they go on saying the same."""
+        ask = self.denoiser.guess
+        return lambda x_t, t, cond=None: Guess(*self._guided(ask, x_t, t, cond))
 
     def _guided(self, ask: Ask, x_t: Tensor, t: Tensor, cond: Tensor | None) -> tuple[Tensor, ...]:
         """uncond + w (cond - uncond) of each answer, where guidance acts; elsewhere that for the condition."""

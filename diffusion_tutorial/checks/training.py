@@ -141,6 +141,7 @@ class WholeNumbers(Exercise):
     """An exercise whose answer has to be of a whole type; by their values alone 3 and 3.0 are the same."""
 
     def verdict(self, attempt: Any) -> str:
+        """As for every exercise; and right values of another type are told so."""
         said = super().verdict(attempt)
         if said == "correct." and any(
             torch.as_tensor(attempt(*_copy(case))).is_floating_point() for case in self.cases
