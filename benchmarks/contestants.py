@@ -6,6 +6,7 @@ otherwise.
 """
 
 import contextlib
+import copy
 import io
 import time
 from collections import deque
@@ -17,12 +18,11 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 
 from diffusion_tutorial import run, subjects
 from diffusion_tutorial.losses import Denoising, shuffled
 from diffusion_tutorial.samplers import Walk
-from diffusion_tutorial.training import Training, ema_update
+from diffusion_tutorial.training import Training, update_average
 
 COSINE = {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}  # as diffusers calls it
 
@@ -117,12 +117,12 @@ def train_small(images: Tensor, labels: Tensor, seconds: float, batch: int = 128
 
     schedule = small.ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
     net = small.Scaled(small.Unet)(28, 1, 1, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(14,))
-    average = AveragedModel(net, multi_avg_fn=ema_update(0.999)).to(run.device())
+    average = copy.deepcopy(net).requires_grad_(False).to(run.device())
     loader = torch.utils.data.DataLoader(images, batch_size=batch, shuffle=True, drop_last=True)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
         began, first = time.perf_counter(), None
         for step, _ in enumerate(small.training_loop(loader, net, schedule, lr=7e-4)):  # it yields before it steps
-            average.update_parameters(net)
+            update_average(average, net, step, 0.999)
             now = time.perf_counter()
             first = first or now
             if now - began >= seconds and step:
@@ -130,7 +130,7 @@ def train_small(images: Tensor, labels: Tensor, seconds: float, batch: int = 128
 
     def draw(wanted: Tensor) -> Tensor:
         sigmas, parts = schedule.sample_sigmas(20), wanted.split(250)
-        walks = (small.samples(average.module, sigmas, gam=1.6, batchsize=len(part)) for part in parts)
+        walks = (small.samples(average, sigmas, gam=1.6, batchsize=len(part)) for part in parts)
         return torch.cat([deque(walk, maxlen=1).pop().cpu() for walk in walks])
 
     return Trained(step, step * batch / (now - first), net, draw, labelled=False)

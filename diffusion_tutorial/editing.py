@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diffusion_tutorial import samplers
-from diffusion_tutorial.forward import q_sample
+from diffusion_tutorial.forward import as_pictures, q_sample
 from diffusion_tutorial.noise import Source, fresh
 from diffusion_tutorial.predictions import Within, clip_of, x0_from_eps
 from diffusion_tutorial.samplers import Moment, Step
@@ -27,6 +27,7 @@ def as_mask(mask: Shaped[Tensor, "*any"], x0: Float[Tensor, "batch c h w"]) -> B
     Accepted: (h, w), (1, h, w), (batch, h, w) or with a channel of 1; bool, or numbers that are all 0 or 1.
     """
     b, _, h, w = x0.shape
+    mask = torch.as_tensor(mask)
     shape = tuple(mask.shape)
     if mask.ndim == 4 and shape[1] == 1:
         mask = mask[:, 0]
@@ -64,7 +65,8 @@ def inpaint_step(
     between (`renoise`), so that what is filled in gets to know what is around it (algorithm 1, whose m is 1 - mask; the
     step to s = 0, which may be a long one here, is repeated as well).
     """
-    hole = as_mask(mask, _picture(x0))
+    x0 = as_pictures(x0)
+    hole = as_mask(mask, x0)
     if resample < 1:
         raise ValueError(f"expected resample >= 1, got {resample}")
     step = step() if isinstance(step, type) else step
@@ -94,7 +96,8 @@ def inpaint(
 
     The known pixels come back exactly as they were. To watch, drive `samplers.sample` with `inpaint_step` yourself.
     """
-    x_T = fresh(_picture(x0), generator)
+    x0 = as_pictures(x0)
+    x_T = fresh(x0, generator)
     filling = inpaint_step(step, x0, mask, resample)
     return samplers.draw(denoiser, x_T, times, alpha_bar, cond=cond, step=filling, generator=generator)
 
@@ -114,12 +117,13 @@ def sdedit(
     strength 0 returns the picture as it is, 1 forgets it. `steps` is for the whole way from T; of it the share
     `strength` is taken, at least one.
     """
+    x0 = as_pictures(x0)
     if not 0 <= strength <= 1:
         raise ValueError(f"expected a strength from 0 (keep) to 1 (forget), got {strength}")
     start = round(strength * (len(alpha_bar) - 1))
     if start == 0:
-        return _picture(x0).clone()
-    x_t = q_sample(x0, torch.full((len(x0),), start), fresh(_picture(x0), generator), alpha_bar)
+        return x0.clone()
+    x_t = q_sample(x0, torch.full((len(x0),), start), fresh(x0, generator), alpha_bar)
     times = samplers.times(min(start, max(1, round(strength * steps))), T=start)
     return samplers.draw(denoiser, x_t, times, alpha_bar, cond=cond, step=step, generator=generator)
 
@@ -140,6 +144,7 @@ def invert(
     error stays; each of `refine` rounds guesses again at the x_t just found (a fixed point undoes the step exactly).
     Returns one x for each of `times`, in their order: the static first, x0 last.
     """
+    x0 = as_pictures(x0)
     path = [x0] + [x_t for x_t, _ in _climb(denoiser, x0, times, alpha_bar, cond, refine)]
     return path[::-1]
 
@@ -150,7 +155,7 @@ def _climb(
     """For each step of `invert`, from the lowest: the x_t that it leads to and the eps_hat that led there."""
     if len(times) < 2 or times[-1] != 0 or any(t <= s for t, s in zip(times, times[1:])):
         raise ValueError(f"expected times that fall to 0, got {times}")
-    x = _picture(x0)
+    x = x0
     for s, t in zip(times[::-1], times[-2::-1]):
         s_batch, t_batch = (torch.full((len(x0),), time) for time in (s, t))
         guess_at, x_t = s_batch.clamp(min=1), x  # no network is trained at t = 0, where there is no noise to guess
@@ -166,13 +171,16 @@ def slerp(a: Float[Tensor, "batch ..."], b: Float[Tensor, "batch ..."], share: f
     """Between two noises along the sphere: (sin((1 - share) angle) a + sin(share angle) b) / sin(angle)  (Shoemake 1985).
 
     Noise in many dimensions has nearly one length ("Meet Gaussian noise"); the straight line between two would cut
-    through the inside, where no noise is. `angle` is the angle between them.
+    through the inside, where no noise is. `angle` is the angle between them. A ValueError for opposite ones, a and -a,
+    between which every way round is as short as another.
     """
     if a.shape != b.shape:
         raise ValueError(f"expected two of the same shape, got {tuple(a.shape)} and {tuple(b.shape)}")
     flat = [torch.nn.functional.normalize(x.flatten(1).double(), dim=1) for x in (a, b)]
     angle = (flat[0] * flat[1]).sum(1).clamp(-1, 1).arccos().view(-1, *[1] * (a.ndim - 1)).to(a)
     straight = angle.sin().abs() < 1e-6  # the same noise twice: nothing to turn
+    if (straight & (angle > 1)).any():
+        raise ValueError("expected two noises with one shortest way between them, got opposite ones, a and -a")
     turned = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin().masked_fill(straight, 1)
     return torch.where(straight, (1 - share) * a + share * b, turned)
 
@@ -229,7 +237,8 @@ def edit(
     to change; outside it x_s is path_s at every step (Couairon et al. 2022, 2210.11427, section 3.2), at s = 0 the
     picture itself, unless `paste` is False. `times` fall from where to start to 0.
     """
-    hole = None if mask is None else as_mask(mask, _picture(x0))
+    x0 = as_pictures(x0)
+    hole = None if mask is None else as_mask(mask, x0)
     forward = forward or denoiser
     climbed, guesses = zip(*_climb(forward, x0, times, alpha_bar, source, refine=0))
     path = [*climbed[::-1], x0]
@@ -266,25 +275,12 @@ def where_to_edit(
     smoothed over 5 x 5 pixels. Large is more than `threshold` of the largest (its 98 % quantile); then two pixels more
     on each side. Where the two conditions make the same guess, nothing needs to change.
     """
+    x0 = as_pictures(x0)
     t = torch.full((len(x0),), round(share * (len(alpha_bar) - 1)))
-    apart = torch.zeros_like(_picture(x0)[:, :1])
+    apart = torch.zeros_like(x0[:, :1])
     for _ in range(rounds):
         x_t = q_sample(x0, t, fresh(x0, generator), alpha_bar)
         apart += (denoiser(x_t, t, source) - denoiser(x_t, t, target)).abs().mean(1, keepdim=True) / rounds
     apart = F.avg_pool2d(apart, 5, stride=1, padding=2)
     large = apart > threshold * apart.flatten(1).quantile(0.98, dim=1).view(-1, 1, 1, 1)
     return F.max_pool2d(large.float(), 5, stride=1, padding=2) > 0
-
-
-def _picture(x0: Float[Tensor, "batch c h w"]) -> Tensor:
-    """x0 itself, or a ValueError that says why it is no batch of pictures in [-1, 1]."""
-    wanted = "at least one picture, (batch, channels, height, width),"
-    if not isinstance(x0, Tensor):
-        raise ValueError(
-            f"expected {wanted} as a tensor of floats, got {type(x0).__name__}: torch.as_tensor makes it one"
-        )
-    if x0.ndim != 4 or not x0.is_floating_point() or not len(x0):
-        raise ValueError(f"expected {wanted} of floats, got {tuple(x0.shape)} {x0.dtype}")
-    if not x0.isfinite().all() or x0.abs().max() > 1:
-        raise ValueError(f"expected pictures in [-1, 1], got {x0.min():.3g} to {x0.max():.3g}")
-    return x0

@@ -5,11 +5,38 @@ Derived in "Dissolve a picture"; its exact reverse step in "Why not one jump?".
 Every function takes the noise as an argument, so nothing here is random and every equation can be read off.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from diffusion_tutorial.schedules import at, beta_from, check_step
+
+
+def as_pictures(
+    images: Float[Tensor, "batch c h w"], shape: tuple[int, int, int] | None = None, beyond: bool = False
+) -> Float[Tensor, "batch c h w"]:
+    """The pictures as a tensor of floats in [-1, 1], where black is -1; a ValueError that says what came if they are none.
+
+    Pictures of 64 pixels or more that are nowhere below 0 are refused: their range is [0, 1] or 0..255. (Of a toy's few
+    pixels each may be light.) shape: the (c, h, w) that is wanted.
+    beyond: values outside [-1, 1] are taken as well, as samples and noised pictures have them. What is no tensor yet, a
+    numpy array or lists, becomes float32, and so does half precision.
+    """
+    try:
+        x = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+    except (TypeError, ValueError) as problem:
+        raise ValueError(f"expected pictures as a tensor or an array, got {type(images).__name__}") from problem
+    wanted = f"(batch, {', '.join(map(str, shape or ('channels', 'height', 'width')))})"
+    if x.ndim != 4 or x.shape[1:] != (shape or x.shape[1:]) or not x.is_floating_point() or not len(x):
+        raise ValueError(f"expected at least one picture, {wanted} of floats, got {tuple(x.shape)} {x.dtype}")
+    x = x if isinstance(images, Tensor) and x.dtype == torch.float64 else x.float()
+    low, high = x.min().item(), x.max().item()
+    unsigned = low >= 0 and x[0, 0].numel() >= 64
+    if not x.isfinite().all() or unsigned or (max(-low, high) > 1 and not beyond):
+        hint = ", nothing darker than mid-grey; 2 x - 1 brings [0, 1] there" if unsigned else ""
+        raise ValueError(f"expected pictures in [-1, 1], got {low:.3g} to {high:.3g}{hint}")
+    return x
 
 
 def q_step(

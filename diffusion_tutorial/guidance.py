@@ -5,6 +5,7 @@ It takes a denoiser and returns a denoiser, so every sampler and every kind of e
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -62,12 +63,13 @@ class Guided(Around):
         (eps_hat,) = self._guided(lambda *asked: (self.denoiser(*asked),), x_t, t, cond)
         return eps_hat
 
-    @property
-    def guess(self) -> Callable[..., Guess]:
-        """x0_hat and eps_hat from one look, if the inner denoiser tells both; one is linear in the other, so that guided
-        alike they go on saying the same."""
-        ask = self.denoiser.guess
-        return lambda x_t, t, cond=None: Guess(*self._guided(ask, x_t, t, cond))
+    def __getattr__(self, name: str) -> Any:
+        inner = super().__getattr__(name)  # only where the one within has it
+        return self._guess if name == "guess" else inner
+
+    def _guess(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> Guess:
+        """x0_hat and eps_hat: one is linear in the other, so guided alike they go on saying the same."""
+        return Guess(*self._guided(self.denoiser.guess, x_t, t, cond))
 
     def _guided(self, ask: Ask, x_t: Tensor, t: Tensor, cond: Tensor | None) -> tuple[Tensor, ...]:
         """uncond + w (cond - uncond) of each answer, where guidance acts; elsewhere that for the condition."""

@@ -6,35 +6,56 @@ Frechet distance, precision and recall. No such number means much alone: measure
 way, and put that beside it.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from diffusion_tutorial.forward import as_pictures
+
 Z = 1.96  # a Gaussian lies within Z standard deviations of its mean 95 times in 100
 GROUPS, T = 20, 2.09  # of the jackknife; T as Z, for a spread that is known from 20 numbers only: Student's, 19 degrees
 
 
+@contextlib.contextmanager
+def in_use(net: nn.Module) -> Iterator[None]:
+    """The network as after net.eval(), and afterwards each of its parts in the mode that it was in."""
+    modes = {part: part.training for part in net.modules()}
+    net.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
 @torch.no_grad()
 def predict(classifier: nn.Module, images: Float[Tensor, "n 1 28 28"], batch: int = 500) -> Float[Tensor, "n 10"]:
-    """The classifier's probabilities for each picture, (n, 10), computed `batch` pictures at a time."""
-    if images.shape[1:] != (1, 28, 28) or not images.isfinite().all():
-        raise ValueError(f"expected finite pictures (n, 1, 28, 28), got shape {tuple(images.shape)} or a NaN in it")
-    classifier.eval()
-    return torch.cat([classifier(part).softmax(1) for part in images.split(batch)])
+    """The classifier's probabilities for each picture, (n, 10), computed `batch` pictures at a time.
+
+    Pictures are around [-1, 1]; samples and noised ones may go beyond. The classifier's mode stays as it is.
+    """
+    images = _like(classifier, as_pictures(images, (1, 28, 28), beyond=True))
+    with in_use(classifier):
+        return torch.cat([classifier(part).softmax(1) for part in images.split(batch)])
 
 
 def label_accuracy(
     classifier: nn.Module, images: Float[Tensor, "n 1 28 28"], labels: Int[Tensor, "n"]
 ) -> tuple[float, float, float]:
     """Share of pictures that the classifier reads back as their label, and its 95 % Wilson interval: (share, low, high)."""
-    if not len(images) or labels.shape != images.shape[:1]:
+    labels = torch.as_tensor(labels)
+    if not len(images) or labels.shape != (len(images),):
         raise ValueError(
             f"expected pictures and a label for each, got {len(images)} pictures, labels {tuple(labels.shape)}"
         )
-    return share(predict(classifier, images).argmax(1) == labels)
+    if labels.min() < 0 or labels.max() > 9:
+        raise ValueError(f"expected labels in 0..9, got {labels.min()} to {labels.max()}")
+    read = predict(classifier, images).argmax(1)
+    return share(read == labels.to(read.device))
 
 
 @torch.no_grad()
@@ -42,13 +63,17 @@ def scene_read(
     judge: nn.Module, images: Float[Tensor, "n 3 48 48"], attributes: Int[Tensor, "n 3"], batch: int = 250
 ) -> Bool[Tensor, "n 3"]:
     """For each picture, whether the judge of scenes reads its subject, its thing and its place back."""
-    if images.shape[1:] != (3, 48, 48) or not images.isfinite().all():
-        raise ValueError(f"expected finite pictures (n, 3, 48, 48), got shape {tuple(images.shape)} or a NaN in it")
+    images, attributes = _like(judge, as_pictures(images, (3, 48, 48), beyond=True)), torch.as_tensor(attributes)
     if attributes.shape != (len(images), 3):
         raise ValueError(f"expected (subject, thing, place) for {len(images)} pictures, got {tuple(attributes.shape)}")
-    judge.eval()
-    read = [torch.stack([logits.argmax(1) for logits in judge(part)], 1) for part in images.split(batch)]
-    return torch.cat(read) == attributes
+    with in_use(judge):
+        read = [torch.stack([logits.argmax(1) for logits in judge(part)], 1) for part in images.split(batch)]
+    return torch.cat(read) == attributes.to(images.device)
+
+
+def _like(net: nn.Module, images: Tensor) -> Tensor:
+    """The pictures in the precision of the network's weights."""
+    return images.to(next(net.parameters(), images).dtype)
 
 
 def share(hits: Bool[Tensor, "n"]) -> tuple[float, float, float]:
@@ -77,6 +102,8 @@ def nearest(
     """
     if images.shape[1:] != among.shape[1:]:
         raise ValueError(f"expected pictures of one shape, got {tuple(images.shape[1:])} and {tuple(among.shape[1:])}")
+    if not len(images):
+        raise ValueError("expected at least one picture to look for, got none")
     if not 1 <= k <= len(among):
         raise ValueError(f"expected k from 1 to the {len(among)} pictures to look among, got {k}")
     among, found = among.flatten(1), []
@@ -98,6 +125,8 @@ def psnr(
     (1, 1, h, w), counts only the pixels at which it is True. 20 dB are a difference of a tenth of the range, 40 dB of a
     hundredth.
     """
+    if not len(a):
+        raise ValueError("expected at least one pair of pictures, got none")
     if a.shape != b.shape or a.ndim != 4:
         raise ValueError(f"expected two sets of pictures of one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
     where = torch.ones_like(a[:1, :1], dtype=torch.bool) if where is None else where
@@ -115,8 +144,16 @@ def psnr(
 def embed(
     features: Callable[[Tensor], Tensor], images: Float[Tensor, "n c h w"], batch: int = 500
 ) -> Float[Tensor, "n d"]:
-    """features(images), for example of `classifier.features`, computed `batch` pictures at a time."""
-    return torch.cat([features(part) for part in images.split(batch)])
+    """features(images), for example of `classifier.features`, computed `batch` pictures at a time.
+
+    A network, or the network that `features` is a method of, answers as in use, and its mode stays as it is.
+    """
+    images = as_pictures(images, beyond=True)
+    net = getattr(features, "__self__", features)
+    if not isinstance(net, nn.Module):
+        return torch.cat([features(part) for part in images.split(batch)])
+    with in_use(net):
+        return torch.cat([features(part) for part in _like(net, images).split(batch)])
 
 
 def frechet(x: Float[Tensor, "n d"], reference: Float[Tensor, "m d"]) -> float:
@@ -151,6 +188,8 @@ class _AsTheyAre(nn.Identity):
 
 def radius(x: Float[Tensor, "n d"], k: int = 3, batch: int = 500) -> Float[Tensor, "n"]:
     """How far it is from each vector to its k-th nearest neighbour in the same set, itself not counted."""
+    if len(x) < 2:
+        raise ValueError(f"expected at least two vectors, so that each has a neighbour, got {len(x)}")
     if not 1 <= k < len(x):
         raise ValueError(f"expected k from 1 to {len(x) - 1}, the neighbours that each of {len(x)} has, got {k}")
     return torch.cat([torch.cdist(part, x).topk(k + 1, largest=False).values[:, -1] for part in x.split(batch)])
@@ -165,6 +204,8 @@ def covered(
     reference that the samples' balls cover is recall. Blurred or broken samples lower the first, a kind of picture that
     is never drawn lowers the second. Other real pictures do not score 1 either.
     """
+    if not len(x) or not len(centres):
+        raise ValueError(f"expected vectors on both sides, got {len(x)} and {len(centres)}")
     return torch.cat([(torch.cdist(part, centres) <= radii).any(1) for part in x.split(batch)])
 
 

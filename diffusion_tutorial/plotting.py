@@ -3,20 +3,17 @@
 In a lesson, `show(figure, caption, alt)` puts a figure on the page with its number, caption and alt text.
 """
 
-import base64
-import html
-import io
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from IPython.display import HTML
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.patches import Rectangle
 from torch import Tensor
+
+from diffusion_tutorial.page import Shown, has_words, png
 
 # Okabe & Ito's palette; colour is never the only difference, see the lists below it
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -33,59 +30,16 @@ STYLE: dict = {
     "grid.alpha": 0.25,
     "lines.linewidth": 1.8,
 }
-# of a <figure>, white on a dark page too, with its controls
-CARD = "margin:0;padding:8px;background:#fff;color:#222;max-width:100%;display:inline-block;color-scheme:light"
+WIDTH = 7.5  # of a page of pictures, in inches: the width of a column of text
 
 
-def show(figure: Figure, caption: str, alt: str) -> HTML:
-    """The figure as a page shows it: a white card with a caption under it and alt text for those who cannot see it.
+def show(figure: Figure, caption: str, alt: str) -> Shown:
+    """The figure as a page shows it: a picture, sharp on any screen, and its caption in words under it.
 
-    caption: "Figure 3.2. What to see"; plain text. alt: what a reader who cannot see the picture needs to know.
+    caption: "Figure 3.2. What to see"; plain text. alt: what a reader who cannot see the picture needs to know. While something
+    runs, `shown.update(show(…))` replaces the picture of a `shown` that is on the page already.
     """
-    return HTML(figure_html(png(figure), caption, alt))
-
-
-def figure_html(picture: bytes, caption: str, alt: str) -> str:
-    """The HTML that `show` puts on the page, for a picture that is already a PNG."""
-    source = base64.b64encode(picture).decode()
-    return (
-        f'<figure style="{CARD}">'
-        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" style="max-width:100%;background:#fff">'
-        f"{caption_html(caption)}</figure>"
-    )
-
-
-def caption_html(caption: str) -> str:
-    """The caption of a <figure>, from plain text."""
-    return f'<figcaption style="max-width:46em;font-size:90%">{html.escape(caption)}</figcaption>'
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file of at most 256 colours, which keeps pages small; the same bytes for the same figure."""
-    return shrink(rendered(figure, dpi=90, tight=True))
-
-
-def rendered(figure: Figure, dpi: int, tight: bool) -> Image.Image:
-    """The figure as a picture; `tight` cuts the margins, without it figures of one size give pictures of one size."""
-    canvas = io.BytesIO()
-    for legend in filter(None, (ax.get_legend() for ax in figure.axes)):
-        legend.set_frame_on(False)  # in the house style, whoever made it and when
-    with warnings.catch_warnings():  # on a busy machine matplotlib warns that it takes its time to place a legend
-        warnings.filterwarnings("ignore", message="Creating legend")
-        if figure.get_layout_engine():
-            figure.draw_without_rendering()  # find the layout once: a second search begins where this one ends, and moves
-            figure.set_layout_engine("none")
-        figure.savefig(canvas, format="png", dpi=dpi, bbox_inches="tight" if tight else None)
-    return Image.open(canvas)
-
-
-def shrink(picture: Image.Image, colours: int = 256) -> bytes:
-    """A picture as the bytes of a PNG file: grey stays exact, colour keeps this many colours."""
-    grey = picture.mode == "L"
-    small = picture if grey else picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    small.save(buffer, "png", optimize=True)
-    return buffer.getvalue()
+    return Shown(png(figure), caption, alt, whole=has_words(figure))
 
 
 def panels(columns: int = 1, rows: int = 1, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
@@ -100,13 +54,17 @@ def images(
     pictures: Tensor,
     titles: Sequence[object] | None = None,
     columns: int | None = None,
-    size: float = 0.75,
+    size: float | None = None,
 ) -> Figure:
-    """A page of pictures, (n, c, h, w), grey or colour, with -1 black and 1 white, a title over each if given."""
+    """A page of pictures, (n, c, h, w), grey or colour, with -1 black and 1 white, a title over each if given.
+
+    size: of each picture in inches; without it, so large that a row fills the column of text, within reason.
+    """
     n = len(pictures)
     if n == 0:
         raise ValueError(f"expected pictures (n, c, h, w), got none: shape {tuple(pictures.shape)}")
     columns = columns or min(n, 10)
+    size = size or _fitting(columns)
     figure, axes = panels(columns, -(-n // columns), size, size * (1.25 if titles is not None else 1))
     for i, ax in enumerate(axes):
         ax.axis("off")
@@ -117,9 +75,13 @@ def images(
     return figure
 
 
-def image_rows(rows: Mapping[str, Tensor], titles: Sequence[object] | None = None, size: float = 0.85) -> Figure:
-    """Aligned rows of pictures, {row name: (n, c, h, w)}, a title over each column: what happens to each, side by side."""
+def image_rows(rows: Mapping[str, Tensor], titles: Sequence[object] | None = None, size: float | None = None) -> Figure:
+    """Aligned rows of pictures, {row name: (n, c, h, w)}, a title over each column: what happens to each, side by side.
+
+    size: of each picture in inches; without it, so large that a row fills the column of text, within reason.
+    """
     n = max(len(pictures) for pictures in rows.values())
+    size = size or _fitting(n)
     figure, axes = panels(n, len(rows), size, size * 1.08)
     for r, (name, pictures) in enumerate(rows.items()):
         for i, ax in enumerate(axes[r * n : (r + 1) * n]):
@@ -131,6 +93,11 @@ def image_rows(rows: Mapping[str, Tensor], titles: Sequence[object] | None = Non
                 ax.set_title(str(titles[i]), fontsize=9)
         axes[r * n].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     return figure
+
+
+def _fitting(columns: int) -> float:
+    """The size of a picture of which so many fill the column of text: neither a stamp nor a poster."""
+    return min(max(WIDTH / columns, 0.75), 1.8)
 
 
 def image(ax: Axes, picture: Tensor, low: float = -1, high: float = 1) -> Axes:
@@ -230,6 +197,39 @@ def points(
     ax.set_title(title)
     if span is not None:
         ax.set(xlim=(-span, span), ylim=(-span, span))
+    return ax
+
+
+def boxes(
+    ax: Axes, numbers: Tensor, at: tuple[float, float] = (0, 0), chosen: Tensor | None = None, colour: int = 0
+) -> Axes:
+    """A table of numbers, (h, w), each in a box of side 1, with its upper left corner at `at`, (down, across).
+
+    chosen: which boxes are filled, (h, w), all of them if not given; the others are dashed, their numbers grey.
+    """
+    if numbers.ndim != 2 or chosen is not None and chosen.shape != numbers.shape:
+        marks = "" if chosen is None else f", chosen of shape {tuple(chosen.shape)}"
+        raise ValueError(f"expected a table (h, w) and a mark for each number, got shape {tuple(numbers.shape)}{marks}")
+    for (i, j), value in np.ndenumerate(_array(numbers)):
+        filled = chosen is None or bool(chosen[i, j])
+        corner, face = (at[1] + j, at[0] + i), (COLOURS[colour], 0.25) if filled else "white"
+        edge, line = (COLOURS[colour], "-") if filled else ("#999999", ":")
+        ax.add_patch(
+            Rectangle(corner, 1, 1, facecolor=face, edgecolor=edge, linestyle=line, linewidth=1.2, clip_on=False)
+        )
+        ink = "black" if filled else "#767676"
+        ax.text(
+            corner[0] + 0.5,
+            corner[1] + 0.5,
+            f"{value:g}".replace("-", "−"),
+            ha="center",
+            va="center",
+            color=ink,
+            fontsize=12,
+        )
+    bottom, right = max(ax.get_ylim()[0], at[0] + len(numbers)), max(ax.get_xlim()[1], at[1] + numbers.shape[1])
+    ax.set(xlim=(min(ax.get_xlim()[0], at[1]), right), ylim=(bottom, min(ax.get_ylim()[1], at[0])), aspect="equal")
+    ax.axis("off")
     return ax
 
 

@@ -153,8 +153,8 @@ class Denoiser(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are, and where x_t and cond have to be."""
-        return next(self.net.parameters()).device
+        """Where the weights are, and where x_t and cond have to be; the CPU for a network without any."""
+        return next(self.net.parameters(), self.alpha_bar).device
 
     def forward(
         self, x_t: Float[Tensor, "batch ..."], t: Int[Tensor, "batch"], cond: Tensor | None = None

@@ -35,6 +35,7 @@ class Trainable(Protocol):
     """What `train` needs of what it trains; subjects.base says it in full."""
 
     name: str
+    command: str
     training: dict[str, Any]
 
     def new(self, settings: dict) -> nn.Module:
@@ -122,7 +123,7 @@ def train(
         "batch_size": training.batch_size,
         "seconds": round(training.seconds),
         **what.measure(pretrained.read(out / f"{what.name}.safetensors"), evaluate, out),
-        "command": _commands(what.name, settings, history, training.step),
+        "command": _commands(what.command, settings, history, training.step),
     }
     pretrained.write_card(out / f"{what.name}.json", card)
     print(f"weights and card in {out}: {training.step} steps, {training.seconds:.0f} s")
@@ -172,7 +173,7 @@ def _history(before: list[tuple[str, int]], budget: str, step: int) -> list[tupl
     return before if before and before[-1][0] == budget else [*before, (budget, step)]
 
 
-def _commands(name: str, settings: dict, history: list[tuple[str, int]], step: int) -> str:
+def _commands(what: str, settings: dict, history: list[tuple[str, int]], step: int) -> str:
     """The command that makes these weights; several where the budget was changed on the way."""
     flags = " ".join(f"{_flag(key)} {value}" for key, value in settings.items())
     ends = [start for _, start in history[1:]] + [step]
@@ -180,7 +181,7 @@ def _commands(name: str, settings: dict, history: list[tuple[str, int]], step: i
     for i, ((budget, _), end) in enumerate(zip(history, ends)):
         stopped = "" if i == len(history) - 1 or budget == f"{end}steps" else f" (stopped at step {end})"
         resume = "--resume " if i else ""
-        said.append(f"diffusion-tutorial train {name} {flags} {resume}--budget {budget}{stopped}")
+        said.append(f"diffusion-tutorial train {what} {flags} {resume}--budget {budget}{stopped}")
     return "; then ".join(said)
 
 

@@ -5,22 +5,21 @@ stop it; it keeps an average of the weights (EMA), and a checkpoint from which i
 """
 
 import contextlib
+import copy
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from diffusion_tutorial import files
 from diffusion_tutorial.losses import Loss
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
 STOPS = (signal.SIGINT, signal.SIGTERM)
 LOOK_EVERY = 10  # steps: so often an accelerator is waited for, to see whether the losses are still finite
 
@@ -87,7 +86,7 @@ class Training:
         self.amp = bfloat16_pays(self.device) if amp is None else amp
         if compile:
             getattr(model, "net", model).compile()
-        self.average = AveragedModel(model, multi_avg_fn=ema_update(ema_decay))
+        self.average, self.ema_decay = copy.deepcopy(model).requires_grad_(False), ema_decay
         self.optimizer = torch.optim.AdamW(model.parameters(), lr, betas, weight_decay=weight_decay, fused=True)
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.seconds = 0, 0.0
@@ -95,7 +94,7 @@ class Training:
     @property
     def ema(self) -> nn.Module:
         """The averaged model, ready to use."""
-        return self.average.module.eval()
+        return self.average.eval()
 
     @property
     def progress(self) -> float:
@@ -109,7 +108,7 @@ class Training:
                 batch, losses = self._gradients()
                 with undivided():
                     self.optimizer.step()
-                    self.average.update_parameters(self.model)
+                    update_average(self.average, self.model, self.step, self.ema_decay)
                     self.step += 1
                     self.seconds += time.perf_counter() - began
             except BaseException:  # Ctrl-C in the middle of a step: its random numbers are for the next attempt
@@ -235,12 +234,14 @@ def learning_rate(progress: float, warm_up: float = 0.05) -> float:
     return min(progress / warm_up + 1e-3, 1.0) * (1 - progress)
 
 
-def ema_update(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """average += (1 - d) (new - average), d = min(decay, (1 + n) / (10 + n)): short memory first, then long."""
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, n: int, decay: float) -> None:
+    """average += (1 - d) (model - average), d = min(decay, (1 + n) / (10 + n)): short memory first, then long.
 
-    def update(averages: Tensors, news: Tensors, n: Tensor | int) -> None:
-        d = min(decay, (1 + int(n)) / (10 + int(n)))
-        for average, new in zip(averages, news):
-            average.lerp_(new, 1 - d)
-
-    return update
+    n counts the updates before this one; the first takes the model as it is. Buffers, such as those of BatchNorm, are copied.
+    """
+    d = min(decay, (1 + n) / (10 + n)) if n else 0.0
+    for old, new in zip(average.parameters(), model.parameters()):
+        old.lerp_(new, 1 - d)
+    for kept, now in zip(average.buffers(), model.buffers()):
+        kept.copy_(now)

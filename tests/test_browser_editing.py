@@ -216,6 +216,59 @@ def test_a_hole_can_be_made_and_filled_by_keyboard(page):
     np.testing.assert_array_equal(answered(card)[0] != known, striped)
 
 
+def test_the_brush_paints_by_keyboard_and_says_where(page):
+    card = figure(page, BRUSH)
+    before = canvas_of(card)
+    card.get_by_label("brush").fill("1")
+    canvas, heard = card.locator("canvas"), card.locator(".dt-heard")
+    canvas.focus()
+    canvas.press("ArrowUp")  # from the middle, and JupyterLab would go to the cell above
+    assert heard.inner_text() == "row 14 of 28, column 15 of 28, empty" and card.locator(".dt-cursor").is_visible()
+    assert not changed(card, before).any()
+    canvas.press("Space")
+    for _ in range(3):
+        canvas.press("Shift+ArrowRight")
+    assert heard.inner_text() == "row 14 of 28, column 18 of 28, painted"
+    striped = changed(card, before)
+    assert striped[13, 14:18].all() and striped.sum() == 4
+    assert "The hole: 4 of 784 pixels, in rows 14 to 14 and columns 15 to 18." in canvas.get_attribute("aria-label")
+    card.get_by_label("rub out").check()
+    canvas.press("Space")
+    card.get_by_label("rub out").uncheck()
+    assert changed(card, before).sum() == 3
+    for _ in range(40):
+        canvas.press("ArrowLeft")
+    assert "column 1 of 28, empty" in heard.inner_text()  # it stops at the edge
+    card.get_by_role("button", name="Fill").press("Enter")
+    says(card, "Done.")
+    assert not card.locator(".dt-cursor").is_visible()
+
+
+def test_the_brush_s_menu_and_label_follow_what_is_painted(page):
+    card = figure(page, BRUSH)
+    menu, canvas = card.get_by_label("ready-made hole"), card.locator("canvas")
+    menu.select_option("left half")
+    assert "The hole: left half." in canvas.get_attribute("aria-label")
+    drag(page, canvas, (0.8, 0.2), (0.8, 0.6))
+    assert menu.input_value() == "" and "left half" not in canvas.get_attribute("aria-label")
+    card.get_by_role("button", name="Clear").click()
+    assert "The hole: nothing." in canvas.get_attribute("aria-label")
+
+
+def test_a_digit_is_drawn_by_keyboard(page):
+    card = figure(page, PAD)
+    canvas = card.locator("canvas")
+    canvas.focus()
+    for _ in range(6):
+        canvas.press("Shift+ArrowDown")
+    drawn = pad_of(card)
+    assert drawn[14:21, 14].min() == 255 and drawn[:12].max() == 0
+    assert "Drawn: " in canvas.get_attribute("aria-label") and "painted" in card.locator(".dt-heard").inner_text()
+    card.get_by_role("button", name="Send").click()
+    says(card, "Done.")
+    np.testing.assert_array_equal(answered(card)[0], drawn)
+
+
 def test_the_brush_shows_the_sentence_of_a_value_error(page):
     card = figure(page, BRUSH)
     card.get_by_label("ready-made hole").select_option("everything")
@@ -322,12 +375,11 @@ def test_a_file_that_shows_no_digit_is_named(page):
 def test_the_divider_moves_by_keyboard_on_both_displays(page):
     for cell in (DIVIDER, DIVIDER_AGAIN):
         card = figure(page, cell)
-        slider, cover = card.get_by_role("slider"), card.locator("[role=img] > div").last
-        assert card.locator(".dt-divider").is_visible() and not card.locator(".dt-two").is_visible()
-        widths = [cover.bounding_box()["width"]]
+        slider, line = card.get_by_role("slider"), card.locator("[role=img] > div")
+        widths = [line.bounding_box()["x"]]
         for key in ("ArrowLeft", "End", "Home"):
             slider.press(key)
-            widths.append(cover.bounding_box()["width"])
+            widths.append(line.bounding_box()["x"])
         assert widths[2] > widths[0] > widths[1] > widths[3]
         assert slider.get_attribute("aria-valuetext") == "0 % before, 100 % after"
 

@@ -73,6 +73,8 @@ def test_what_somebody_may_ask_is_read():
         "a ghost sits in the snow and plays the piano": (17, 10, 5),
         "imagine a pig in space, wearing glasses": (10, 4, 9),
         "a guitar, a cat, on the moon": (0, 1, 0),
+        "can you draw two Cats wearing hats on the moon?": (0, 2, 0),
+        "wolves with balloons in cities": (13, 12, 6),
     }.items():
         assert scenes.read(text) == scene, text
 

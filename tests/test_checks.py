@@ -13,7 +13,10 @@ from diffusion_tutorial.checks.core import EXERCISES, Exercise
 
 pytestmark = pytest.mark.usefixtures("as_learner")  # exercises are judged as they are in a notebook
 
-TOPICS = sorted(set(Path(checks.__file__).parent.glob("[a-z]*.py")) - {Path(checks.__file__).with_name("core.py")})
+TOPICS = sorted(
+    set(Path(checks.__file__).parent.glob("[a-z]*.py"))
+    - {Path(checks.__file__).with_name(f"{name}.py") for name in ("core", "compare")}
+)
 LESSONS = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["tool"]["lessons"]["parts"]
 TITLES = {title for part in LESSONS.values() for title in part.values()}
 DEFINITION = r'\(\s*"(\w+)",\s*answer='
@@ -180,23 +183,22 @@ def exercise():
         answer=lambda x, y: x - y,
         cases=[(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])), (torch.tensor([0.5]), torch.tensor([0.25]))],
         mistakes={"You added.": lambda x, y: x + y, "The other way round.": lambda x, y: y - x},
-        hint="Look at the sign.",
+        nudge="Look at the sign.",
     )
     del EXERCISES["a_test_of_the_checks"]
 
 
-def test_a_mistake_that_nobody_foresaw_shows_both_values_and_the_hint(exercise):
-    said = exercise.verdict(lambda x, y: x * y)
+def test_a_mistake_that_nobody_foresaw_shows_the_first_entry_that_differs_and_the_nudge(exercise):
+    said = exercise.verdict(lambda x, y: torch.where(x == 1, x - y, x * y))
     assert said == (
-        "not yet: expected a tensor of shape (2,) starting -2, -3, got a tensor of shape (2,) starting 3, 10. "
-        "Look at the sign."
+        "not yet: expected -3 at [1], got 10; 1 of 2 entries differ. Look at the sign. "
+        'Stuck? checks.solution("a_test_of_the_checks") shows an answer.'
     )
 
 
 def test_right_on_one_case_is_not_correct(exercise):
-    assert exercise.verdict(lambda x, y: x - y if len(x) == 2 else x).startswith(
-        "not yet: expected a tensor of shape (1,)"
-    )
+    said = exercise.verdict(lambda x, y: x - y if len(x) == 2 else x)
+    assert said.startswith("not yet: expected 0.25 at [0], got 0.5; 1 of 1 entries differ.")
     assert exercise.verdict(lambda x, y: x - y if len(x) == 2 else None).startswith("not yet")
     assert exercise.verdict(lambda x, y: x - y if len(x) == 1 else x + y).startswith("not yet: expected")
 
@@ -205,17 +207,112 @@ def test_the_tolerance_is_small_and_forgives_the_type(exercise):
     assert exercise.verdict(lambda x, y: (x - y).double() + 1e-6) == "correct."
     assert exercise.verdict(lambda x, y: (x - y).numpy()) == "correct."
     assert exercise.verdict(lambda x, y: (x - y).tolist()) == "correct."
-    assert exercise.verdict(lambda x, y: (x - y)[None]).startswith("not yet: expected")
     assert exercise.verdict(lambda x, y: x - y + 1e-2).startswith("not yet: expected")
     assert exercise.verdict(lambda x, y: (x - y).requires_grad_()) == "correct."
 
 
+def verdict(answer, attempt, *cases, **more) -> str:
+    """What an exercise with this answer says of an attempt, on cases of one argument each."""
+    exercise = Exercise("a_trial", answer, [(case,) for case in cases], more.pop("mistakes", {}), **more)
+    del EXERCISES["a_trial"]
+    return exercise.verdict(attempt)
+
+
+ROW, TABLE = torch.tensor([3.0, 1.0, 2.0]), torch.arange(6.0).view(2, 3)
+AROUND = {
+    "a tensor for a list": (lambda n: [n, 1, 2], lambda n: torch.tensor([n, 1, 2]), 5, "they come as a tensor of shape (3,) where a list of 3 is asked for; .tolist() makes a list"),
+    "an array for a list": (lambda n: [n, 1, 2], lambda n: np.array([n, 1, 2]), 5, "they come as an array of shape (3,) where a list of 3 is asked for; .tolist()"),
+    "a list in a list": (lambda n: [n, 1, 2], lambda n: [[n, 1, 2]], 5, "where a list of 3 is asked for"),
+    "a tensor for a number": (lambda x: x.sum(), lambda x: x.sum()[None], ROW, "their shape is (1,) where a single number is asked for"),
+    "an axis too many": (lambda x: x, lambda x: x[None], ROW, "their shape is (1, 3) where shape (3,) is asked for"),
+    "a flat table": (lambda x: x, lambda x: x.flatten(), TABLE, "their shape is (6,) where shape (2, 3) is asked for"),
+    "rows for columns": (lambda x: x, lambda x: x.T, TABLE, "rows and columns are swapped"),
+    "axes swapped": (lambda x: x[None], lambda x: x.T[:, None], TABLE, "the axes are swapped"),
+    "a pair turned round": (lambda x: (x, x + 1), lambda x: (x + 1, x), ROW, "they come in another order"),
+    "one of a pair with an axis too many": (lambda x: (x, x + 1), lambda x: (x, x[None] + 1), ROW, "their shape is (1, 3)"),
+    "backwards": (lambda x: x, lambda x: x.flip(0), ROW, "they come in reverse order"),
+    "sorted": (lambda n: [n, 1, 2], lambda n: [1, 2, n], 5, "they come in another order"),
+    "a diagonal": (lambda x: x * x, lambda x: x[:, None] * x, ROW, "they stand on a diagonal: broadcasting made shape (3, 3) where (3,) is asked for, of two such as (3, 1) and (3,)"),
+    "repeated": (lambda x: x, lambda x: x.expand(4, 3), ROW, "each comes several times: broadcasting made shape (4, 3) where (3,) is asked for"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_right_numbers_in_the_wrong_place_are_told_so(name):
+    answer, attempt, case, sentence = AROUND[name]
+    said = verdict(answer, attempt, case, nudge="A nudge.", mistakes={"A mistake of another kind.": lambda x: -1})
+    assert said.startswith("not yet: the numbers are right, but ") and sentence in said and "nudge" not in said
+    assert "the numbers are right" not in verdict(lambda x: -7 * torch.as_tensor(x), attempt, case)
+
+
+def test_a_misconception_is_named_whatever_holds_it():
+    mistakes = {"It counts from 1.": lambda n: [i + 1 for i in range(n)]}
+    for holder in (list, torch.tensor, np.array, lambda numbers: torch.tensor(numbers)[:, None]):
+        attempt = lambda n: holder([i + 1 for i in range(n)])  # noqa: B023, E731
+        assert verdict(lambda n: list(range(n)), attempt, 4, mistakes=mistakes) == "not yet. It counts from 1."
+
+
+def test_an_error_from_broadcasting_says_how_shapes_meet():
+    for clash in (lambda x: x + torch.zeros(2), lambda x: x @ torch.zeros(2, 2), lambda x: x.numpy() + np.zeros(2)):
+        said = verdict(lambda x: x, clash, TABLE)
+        assert said.startswith("your function stopped with ") and "x[:, None, None, None]" in said
+    assert "None, None" not in verdict(lambda x: x, crash, TABLE)
+
+
+@pytest.mark.parametrize(
+    "wrong, sentence",
+    [
+        (lambda x: -x, "Every number has the opposite sign."),
+        (lambda x: 2 * x, "Every number is 2 times what it should be."),
+        (lambda x: x - 0.25, "Every number is too small by 0.25."),
+        (lambda x: x**2, ""),
+    ],
+)
+def test_what_all_numbers_have_in_common_is_said(wrong, sentence):
+    said = verdict(lambda x: x, wrong, ROW)
+    assert ("Every number" in said) == bool(sentence) and sentence in said
+
+
+@pytest.mark.parametrize(
+    "answer, wrong, case, first",
+    [
+        (lambda x: x, lambda x: x.clone().index_put_((torch.tensor(1), torch.tensor(2)), torch.tensor(9.0)), TABLE, "expected 5 at [1, 2], got 9; 1 of 6 entries differ"),
+        (lambda n: [1, n, 3], lambda n: [1, n, 4], 2, "expected 3 at [2], got 4, for a_trial(2)."),
+        (lambda x: (x, x), lambda x: (x, x * 1.5), ROW, "expected 3 at [1][0], got 4.5; 3 of 3 entries differ"),
+        (lambda n: 0.5 * n, lambda n: 0.75 * n + 1, 2, "expected 1, got 2.5, for a_trial(2)."),
+        (lambda n: 1.0, lambda n: 1.0002, 2, "expected 1, got 1.0002, for"),
+        (lambda n: [n] * 3, lambda n: [n] * 2, 2, "expected 3 entries, got 2, for"),
+        (lambda x: x, lambda x: x[:2] + 1, ROW, "expected shape (3,), got shape (2,)."),
+        (lambda x: x, lambda x: 7, ROW, "expected shape (3,), got a single number."),
+        (lambda n: [n], lambda n: n + 1, 2, "expected a list of 1, got 3, for"),
+        (lambda x: x, lambda x: x * torch.nan, ROW, "expected 3 at [0], got nan; 3 of 3"),
+    ],
+)  # fmt: skip
+def test_the_first_entry_that_differs_is_shown(answer, wrong, case, first):
+    assert verdict(answer, wrong, case).startswith(f"not yet: {first}")
+
+
 def test_pairs_and_words_are_compared_part_by_part():
-    pair = Exercise("a_pair", lambda x: (x, "word"), [(1.0,)], {})
-    del EXERCISES["a_pair"]
-    assert pair.verdict(lambda x: (x, "word")) == pair.verdict(lambda x: [x, "word"]) == "correct."
-    for wrong in ((1.0, "other"), (1.0,), (2.0, "word"), 1.0, ("word", 1.0), (1.0, np.array(["word", "word"]))):
-        assert pair.verdict(lambda x: wrong).startswith("not yet: expected (1, 'word'), got")  # noqa: B023
+    pair, cases = lambda x: (x, "word"), (1.0,)
+    assert verdict(pair, pair, *cases) == verdict(pair, lambda x: [x, "word"], *cases) == "correct."
+    for wrong, said in {
+        (1.0, "other"): "expected 'word' at [1], got 'other'",
+        (1.0,): "expected 2 entries, got 1",
+        (2.0, "word"): "expected 1 at [0], got 2",
+        1.0: "expected a tuple of 2, got 1",
+    }.items():
+        assert verdict(pair, lambda x: wrong, *cases).startswith(f"not yet: {said}")  # noqa: B023
+    words = (1.0, np.array(["word", "word"]))
+    assert verdict(pair, lambda x: words, *cases).startswith(
+        "not yet: expected 'word' at [1], got an array of shape (2,)"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_nudge_says_where_to_look_and_gives_no_formula(name):
+    nudge = EXERCISES[name].nudge
+    assert 20 < len(nudge) <= 130 and nudge[-1] in ".?"
+    assert not re.search(r" [=+*/@] |\w\(|\w\[|sqrt|torch\.", nudge)
 
 
 def test_an_unknown_exercise_is_refused_by_name(capsys):

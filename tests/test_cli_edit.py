@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion_tutorial import cli, pretrained, recipes
+from diffusion_tutorial import cli, pretrained, subjects
+from diffusion_tutorial.subjects import retouch
 
 
 def lively(model):
@@ -19,18 +20,16 @@ def lively(model):
 def weights(tmp_path_factory):
     """Small networks with random weights."""
     folder = tmp_path_factory.mktemp("weights")
-    pretrained.write(folder / "digits.safetensors", lively(recipes.new_denoiser(width=8)))
-    pretrained.write(folder / "scenes.safetensors", lively(recipes.new_painter(width=8)))
+    pretrained.write(folder / "digits.safetensors", lively(subjects.get("digits").untrained(width=8)))
+    pretrained.write(folder / "scenes.safetensors", lively(subjects.get("scenes").untrained(width=8)))
     return folder
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Pictures and masks: grey 28, grey 56, colour 48 and colour 96 pixels wide; white where to fill."""
-    from diffusion_tutorial.recipes import editing
-
-    monkeypatch.setattr(editing, "STEPS", 4)
-    monkeypatch.setattr(editing, "RESAMPLE", 2)
+    monkeypatch.setattr(retouch, "STEPS", 4)
+    monkeypatch.setattr(retouch, "METHODS", {"repaint": 2, "replace": 1})
     g = np.random.default_rng(0)
     for name, shape in (("small", (28, 28)), ("large", (56, 56)), ("scene", (48, 48, 3)), ("wide", (96, 96, 3))):
         Image.fromarray(g.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / f"{name}.png")

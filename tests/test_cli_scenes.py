@@ -10,34 +10,41 @@ import sys
 import numpy as np
 import pytest
 import torch
-from diffusion_tutorial.recipes import classifiers, common
 from PIL import Image
 
-from diffusion_tutorial import cli, files, pretrained, recipes
+from diffusion_tutorial import cli, files, pretrained, run, subjects
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
 from diffusion_tutorial.models.text import Tokenizer
-from diffusion_tutorial.samplers import STEPS, draw, times
+from diffusion_tutorial.noise import Streams, fresh
+from diffusion_tutorial.samplers import STEPS, Walk, draw, times
+from diffusion_tutorial.subjects import scenes as room
+from diffusion_tutorial.subjects.conditions import Asked
 
+SCENES = subjects.get("scenes")
 TRAIN = ["train", "scenes", "--width", "8", "--batch", "2", "--evaluate", "0", "--seed", "3"]
 CAT, DOG = "a cat wearing sunglasses on the moon", "a dog on the beach"
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(common, "device", lambda: "cpu")
-    monkeypatch.setattr(common, "MILESTONES", [0.5, 1.0])
+    monkeypatch.setattr(run, "device", lambda: "cpu")
+    monkeypatch.setattr(run, "MILESTONES", [0.5, 1.0])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Weights of each kind: a painter that says something different for each caption, and three that do not paint."""
     folder = tmp_path_factory.mktemp("weights")
-    painter, g = recipes.new_painter(width=8), torch.Generator().manual_seed(3)
+    painter, g = SCENES.untrained(width=8), torch.Generator().manual_seed(3)
     for p in painter.parameters():
         p.data += 0.1 * torch.randn(p.shape, generator=g)
-    others = {"digits": recipes.new_denoiser(width=8), "judge": Classifier(), "scene_judge": SceneClassifier()}
+    others = {
+        "digits": subjects.get("digits").untrained(width=8),
+        "judge": Classifier(),
+        "scene_judge": SceneClassifier(),
+    }
     for name, model in {"own": painter, **others}.items():
         pretrained.write(folder / f"{name}.safetensors", model)
     return folder
@@ -47,14 +54,14 @@ def folder(tmp_path_factory):
 def sampled(folder, tmp_path):
     """The pictures that `sample scenes --n 2 ...` writes."""
 
-    def run(*options, prompt=CAT):
+    def sample(*options, prompt=CAT):
         arguments = ["sample", "scenes", "--weights", folder / "own.safetensors", "--n", 2, "--prompt", prompt]
         options = [*arguments, "--out", tmp_path / "out.npz", *options]
         assert cli.main([str(option) for option in options]) == 0
         with np.load(tmp_path / "out.npz") as arrays:
             return arrays["images"].astype(int)
 
-    return run
+    return sample
 
 
 def weights(out):
@@ -93,7 +100,8 @@ class TestTrain:
         out = [*TRAIN, "--budget", "4steps", "--out", str(tmp_path / "parts")]
         with monkeypatch.context() as patch:
             patch.setattr(scenes, "sample", sample)
-            patch.setattr(common, "SAVE_EVERY", 30.0 if interrupted else 0.0)
+            for name in ("FIRST_SAVE", "SAVE_EVERY"):
+                patch.setattr(run, name, 30.0 if interrupted else 0.0)
             if interrupted:
                 assert cli.main(out) == 130 and "--resume goes on" in capsys.readouterr().err
             else:
@@ -121,16 +129,17 @@ class TestTrain:
 
     def test_what_is_not_said_has_a_default(self, monkeypatch):
         said = []
-        monkeypatch.setattr(recipes, "train_scenes", lambda *way, **more: said.append((*way, more)) or 0)
+        monkeypatch.setattr(run, "train", lambda *way, **more: said.append((*way, more)))
         assert cli.main(["train", "scenes"]) == 0
         assert cli.main(["train", "scenes", *"--out x --budget 7steps --seed 5 --evaluate 2 --compile".split()]) == 0
-        (out, settings, *budget, more), (other, changed, *steps, also) = said
-        made_of = {name: cli.train.SCENES[name] for name in ("width", "batch", "lr", "t_bias")}
+        (what, out, settings, *budget, more), (_, other, changed, *steps, also) = said
+        made_of = {name: SCENES.settings[name] for name in ("width", "batch", "lr", "t_bias")}
+        assert what is SCENES
         assert settings == {**made_of, "predict": "v", "seed": 0, "precision": "auto"}
         assert str(out) == os.path.join("runs", "scenes") and budget == [None, 120.0]
-        assert more == {"resume": False, "compile": False, "evaluate": cli.train.SCENES["evaluate"]}
+        assert more == {"resume": False, "anew": False, "compile": False, "evaluate": SCENES.evaluate}
         assert changed == {**settings, "seed": 5} and str(other) == "x" and steps == [7, None]
-        assert also == {"resume": False, "compile": True, "evaluate": 2}
+        assert also == {"resume": False, "anew": False, "compile": True, "evaluate": 2}
 
     def test_evaluate_says_how_much_is_read_back(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(pretrained, "load", {"scene_classifier": SceneClassifier().eval()}.get)
@@ -149,12 +158,13 @@ class TestTrain:
             assert "was started with" in said and said.count("\n") == 1
 
     def test_the_judge_of_scenes(self, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(classifiers, "REAL_SCENES", 20)
+        monkeypatch.setattr(room, "REAL", 20)
         arguments = ["train", "scene-classifier", "--budget", "1steps", "--seed", "4", "--out", str(tmp_path)]
         assert cli.main(arguments) == 0 and "20 drawn scenes" in capsys.readouterr().out
         assert isinstance(pretrained.read(tmp_path / "scene_classifier.safetensors"), SceneClassifier)
         card = json.loads((tmp_path / "scene_classifier.json").read_text())
-        assert card["command"].split()[1:] == ["train", "scene-classifier", "--seed", "4", "--budget", "1steps"]
+        settings = "--batch 64 --lr 0.003 --seed 4 --precision float32"
+        assert card["command"] == f"diffusion-tutorial train scene-classifier {settings} --budget 1steps"
 
 
 class TestSample:
@@ -177,7 +187,7 @@ class TestSample:
     def test_a_prompt_with_many_pictures_leaves_the_rest_of_its_last_row_blank(self, tmp_path):
         shades = torch.linspace(-1, 1, 20)
         drawn = shades.view(20, 1, 1, 1).expand(20, 3, 48, 48)
-        recipes.write_scenes(tmp_path / "x.png", drawn, [CAT] * 10 + [DOG] * 10, each=10)
+        cli.sample.write(tmp_path / "x.png", SCENES, drawn, Asked([CAT] * 10 + [DOG] * 10, [*range(10)] * 2, 10))
         page = np.asarray(Image.open(tmp_path / "x.png"))[4 * 25 :: 4 * 49, 4 * 25 :: 4 * 49]  # the middle of each
         expected = scenes.to_pixels(drawn)[:, 0, 0].numpy()
         for row, first in ((0, 0), (2, 10)):
@@ -197,26 +207,28 @@ class TestSample:
         away = [] if negative is None else ["--negative", negative]
         walk = ["--sampler", name, "--steps", steps, "--spacing", spacing, "--w", w, "--seed", 5, *away]
         drawn = sampled(*walk)
-        model, g = pretrained.read(folder / "own.safetensors"), torch.Generator().manual_seed(5)
-        x_T, chosen = torch.randn(2, 3, 48, 48, generator=g), times(steps, 1000, spacing, model.alpha_bar)
+        model, source = pretrained.read(folder / "own.safetensors"), Streams(5, range(2))
+        x_T, chosen = fresh(torch.empty(2, 3, 48, 48), source), times(steps, 1000, spacing, model.alpha_bar)
         tokenizer = Tokenizer(scenes.vocabulary())
         guided = guide(model, w, negative=None if negative is None else tokenizer([negative]))
-        options = dict(cond=tokenizer([CAT, CAT]), step=STEPS[name], generator=g)
+        options = dict(cond=tokenizer([CAT, CAT]), step=STEPS[name], generator=source)
         expected = scenes.to_pixels(draw(guided, x_T, chosen, model.alpha_bar, **options))
         assert abs(drawn - expected.numpy().astype(int)).max() <= 1
 
     def test_what_is_not_said_has_a_default(self, folder, tmp_path, monkeypatch):
-        said = {}
+        said = []
 
-        def draw_scenes(model, prompts, **options):
-            said.update(options, prompts=prompts)
+        def drawn(model, prompts, *way):
+            said.append((prompts, *way))
             return torch.zeros(len(prompts), 3, 48, 48)
 
-        monkeypatch.setattr(recipes, "draw_scenes", draw_scenes)
+        monkeypatch.setattr(SCENES, "draw", drawn)
         own = ["--weights", str(folder / "own.safetensors"), "--out", str(tmp_path / "x.png")]
         assert cli.main(["sample", "scenes", "--prompt", CAT, *own]) == 0
-        walk = {"sampler": "dpm++", "steps": 20, "spacing": recipes.scenes.SPACING, "w": recipes.scenes.W}
-        assert said == {**walk, "seed": 0, "negative": None, "prompts": [CAT] * 4}
+        assert (
+            said == [([CAT] * 4, 0, Walk("dpm++", 20, "karras", w=3.0), None, [0, 1, 2, 3])]
+            and SCENES.walk == said[0][2]
+        )
 
     def test_each_option_changes_the_picture_and_the_same_ones_do_not(self, sampled):
         plain = sampled("--steps", 4)
@@ -248,6 +260,57 @@ class TestSample:
 
     def test_an_empty_negative_is_ordinary_guidance(self, sampled):
         assert (sampled("--steps", 2) == sampled("--steps", 2, "--negative", "")).all()
+
+
+class TestWords:
+    @pytest.fixture
+    def draw(self, folder, tmp_path, monkeypatch, capsys):
+        """What `sample scenes` draws from and says."""
+        monkeypatch.setattr(recipes, "draw_scenes", lambda _, prompts, **__: torch.zeros(len(prompts), 3, 48, 48))
+        own = ["--weights", str(folder / "own.safetensors"), "--n", "1", "--out", str(tmp_path / "x.npz")]
+
+        def run(*options):
+            assert cli.main(["sample", "scenes", *own, *options]) == 0
+            return capsys.readouterr().err
+
+        return run
+
+    def test_what_is_not_taken_as_typed_is_said_once_in_a_line(self, draw, tmp_path):
+        asked = "can you draw two cats …, please? 🐱"
+        assert draw("--prompt", asked, "--prompt", "can you draw a dog", "--negative", "some hats") == (
+            '--prompt: passed over, for they change nothing here: "can", "you"\n'
+            '--prompt: a picture here has one of each: "two" is passed over, "cats" is read as "cat"\n'
+            "--prompt: only words are read, so these are passed over: 🐱\n"
+            '--negative: passed over, for they change nothing here: "some"\n'
+            '--negative: a picture here has one of each: "hats" is read as "hat"\n'
+        )
+        with np.load(tmp_path / "x.npz") as arrays:
+            assert arrays["prompts"].tolist() == [asked, "can you draw a dog"]
+        assert draw("--prompt", CAT) == ""
+
+    def test_a_prompt_of_which_nothing_is_left_is_unconditional(self, draw):
+        assert "an empty prompt is unconditional" in draw("--prompt", "could you?")
+
+    @pytest.mark.parametrize("seed", ["-1", str(2**63), "99999999999999999999", "1e3", "five", "9" * 5000])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["train", "scenes"],
+            ["train", "digits"],
+            ["sample", "scenes", "--prompt", CAT, "--out", "x.png"],
+            ["evaluate"],
+            ["edit", "scenes", "x.png", "--prompt", "", "--to", CAT, "--out", "y.png"],
+        ],
+    )
+    def test_a_seed_that_no_generator_takes(self, command, seed, capsys):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, f"--seed={seed}"])
+        says = f"argument --seed: expected a whole number from 0 to 9223372036854775807, got {seed}\n"
+        assert ended.value.code == 2 and capsys.readouterr().err.endswith(says)
+
+    def test_the_largest_seed_draws(self, folder, tmp_path):
+        own = ["--weights", str(folder / "own.safetensors"), "--n", "1", "--out", str(tmp_path / "x.npz")]
+        assert cli.main(["sample", "scenes", "--prompt", CAT, "--steps", "1", "--seed", str(2**63 - 1), *own]) == 0
 
 
 WORDS = "a cat " * 12
@@ -293,7 +356,7 @@ class TestMistakes:
         ],
     )
     def test_words_are_looked_at_before_anything_is_drawn(self, words, says, folder, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(recipes, "draw_scenes", lambda *_, **__: pytest.fail("it began to draw"))
+        monkeypatch.setattr(SCENES, "draw", lambda *_, **__: pytest.fail("it began to draw"))
         own = ["--weights", str(folder / "own.safetensors"), "--out", str(tmp_path / "x.png")]
         assert cli.main(["sample", "scenes", *words, *own]) == 2
         captured = capsys.readouterr().err
@@ -338,12 +401,12 @@ class TestHelp:
         train = self.shown(capsys, "train", "scenes")
         options = ("resume", "width", "predict", "batch", "lr", "t-bias", "precision", "compile", "evaluate", "seed")
         assert "examples:" in train and all(f"--{option}" in train for option in options) and "--data" not in train
-        assert all(f"({value})" in train for value in cli.train.SCENES.values())
+        assert all(f"({value})" in train for value in (*SCENES.settings.values(), SCENES.evaluate))
         sample = self.shown(capsys, "sample", "scenes")
         assert all(f"--{name}" in sample for name in ("prompt", "negative", "n", "w", "steps", "sampler", "weights"))
         assert (
             "examples:" in sample
-            and f"(default: {recipes.scenes.W:g})" in sample
+            and f"({SCENES.walk.w:g})" in sample
             and "dpm++)" in sample
             and "--labels" not in sample
         )

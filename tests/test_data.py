@@ -9,7 +9,9 @@ import pytest
 import torch
 import torchvision
 
+from diffusion_tutorial import cli, doctor
 from diffusion_tutorial.data import digits
+from diffusion_tutorial.evaluation import real
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +22,7 @@ def no_network_and_a_folder_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setenv(digits.FOLDER, str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -125,6 +128,7 @@ def test_the_full_set_is_read_from_the_folder_that_the_variable_names(tmp_path, 
 def test_another_folder_is_another_set(tmp_path, monkeypatch):
     place(tmp_path / "data", monkeypatch)
     digits.load("full")
+    (tmp_path / "elsewhere").mkdir()
     monkeypatch.setenv(digits.FOLDER, str(tmp_path / "elsewhere"))
     monkeypatch.setattr(digits, "_download", lambda root: (_ for _ in ()).throw(digits.DataUnavailable("No.")))
     with pytest.raises(digits.DataUnavailable):
@@ -248,8 +252,65 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_made_gives_one_sentence(tmp_path, monkeypatch):
-    (tmp_path / "data").write_text("a file where the folder should be")
+    (tmp_path / ".cache").write_text("a file where the folder should be")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv(digits.FOLDER)
     monkeypatch.setattr(MNIST, "download_and_extract_archive", offline)
     with pytest.raises(digits.DataUnavailable) as problem:
         digits.load("full")
     one_sentence(problem.value)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("network", [offline, fetch])
+@pytest.mark.parametrize(("name", "says"), [("dota/mnist", "does not exist"), ("file", "is no folder")])
+def test_a_mistyped_folder_is_named_and_never_made(name, says, network, train, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("a file where the folder should be")
+    know(monkeypatch)
+    monkeypatch.setattr(MNIST, "download_and_extract_archive", network)
+    monkeypatch.setenv(digits.FOLDER, str(tmp_path / name))
+    sentence = f"{digits.FOLDER} names {tmp_path / name}, which {says}."
+    with pytest.raises(digits.DataUnavailable) as problem:
+        digits.load("full", train)
+    assert one_sentence(problem.value) == sentence == digits.misnamed() and not digits.full_is_there()
+    assert digits.load_or_sample("full")[2] == "sample"
+    assert capsys.readouterr().err == f"{sentence} Going on with the 5,000 digits that come with the package.\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "file"]
+
+
+def test_a_folder_that_is_there_is_not_misnamed(tmp_path, monkeypatch):
+    assert digits.misnamed() is None
+    for name in ("", None):  # the user's cache may still be made
+        monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+        monkeypatch.setenv(digits.FOLDER, name) if name is not None else monkeypatch.delenv(digits.FOLDER)
+        assert digits.misnamed() is None
+
+
+# The command: who asks for the full set by name gets it, or an error
+
+
+@pytest.mark.parametrize("model", ["digits", "classifier"])
+@pytest.mark.parametrize("mistyped", [True, False])
+def test_training_on_the_full_set_by_name_does_not_go_on_with_another(model, mistyped, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(MNIST, "download_and_extract_archive", offline)
+    if mistyped:
+        monkeypatch.setenv(digits.FOLDER, str(tmp_path / "dota"))
+    arguments = ["train", model, "--data", "full", "--budget", "1steps", "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    expected = f"{tmp_path / 'dota'}, which does not exist" if mistyped else "could not be downloaded"
+    assert said.startswith("diffusion-tutorial: ") and said.count("\n") == 1 and expected in said
+    assert [p.name for p in tmp_path.iterdir()] == ["data"] and os.listdir(tmp_path / "data") == []
+
+
+def test_measuring_against_the_full_set_by_name_does_not_go_on_with_another(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(digits.FOLDER, str(tmp_path / "dota"))
+    with pytest.raises(digits.DataUnavailable, match="does not exist"):
+        real.reference("full")
+    assert "that come along" in real.reference().name and "which does not exist. Going on" in capsys.readouterr().err
+
+
+def test_the_doctor_names_a_mistyped_folder(tmp_path, monkeypatch, capsys):
+    assert doctor._data() == [] and "not there; optional" in capsys.readouterr().out
+    monkeypatch.setenv(digits.FOLDER, str(tmp_path / "dota"))
+    assert doctor._data() == [] and f"not there, {digits.misnamed()[:-1]}\n" in capsys.readouterr().out

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_tutorial import cli, files, pretrained, recipes
+from diffusion_tutorial import cli, files, pretrained, subjects
 from diffusion_tutorial.data import digits
-from diffusion_tutorial.evaluation import digits as evaluation
+from diffusion_tutorial.evaluation import labelled as evaluation
 from diffusion_tutorial.evaluation import real
+from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects.conditions import Asked
 
 NAMES = list(evaluation.DECIMALS) + [
     evaluation.ACCURACY,
@@ -18,6 +20,13 @@ NAMES = list(evaluation.DECIMALS) + [
     evaluation.RECALL,
     evaluation.NEAR_SHARE,
 ]
+
+DIGITS = subjects.get("digits")
+
+
+def write(path, images, labels):
+    """As `sample digits` writes."""
+    cli.sample.write(path, DIGITS, images, Asked(labels, [*range(len(labels))], len(labels)))
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +39,7 @@ def small(tmp_path):
     """A file of 200 real digits with labels, to measure against: halves of 100."""
     images, labels = digits.load()
     path = tmp_path / "real.npz"
-    recipes.write_digits(path, images[::25], labels[::25].tolist())
+    write(path, images[::25], labels[::25].tolist())
     return path
 
 
@@ -39,10 +48,10 @@ def told(out):
 
 
 def test_real_digits_score_like_the_floor_and_copies_stand_out(tmp_path, capsys):
-    against = real.reference("sample")
+    against = real.reference(DIGITS, "sample")
     assert against.images.shape == against.others.shape == (2500, 1, 28, 28)
     path, out = tmp_path / "x.npz", tmp_path / "x.json"
-    recipes.write_digits(path, torch.cat([against.others[-270:], against.images[:30]]), [-1] * 270 + [0] * 30)
+    write(path, torch.cat([against.others[-270:], against.images[:30]]), [-1] * 270 + [0] * 30)
     assert cli.main(["evaluate", str(path), "--json", str(out)]) == 0
     found, protocol = told(out)["metrics"], told(out)["protocol"]
     assert set(found) == set(NAMES) and protocol["n"] == 300
@@ -76,8 +85,8 @@ def test_evaluate_draws_with_the_labels_of_the_floor(tmp_path, small, capsys):
     assert protocol["network_evaluations_per_sample"] == 10  # 2 x 3 - 1 looks, each at two guesses
     assert (protocol["sampler"], protocol["steps"], protocol["w"], protocol["seed"]) == ("heun", 3, 2.0, 5)
     assert cli.main([*arguments, *walk]) == 0 and out.read_text() == first
-    against = real.reference(str(small))
-    drawn, labels, each = evaluation.draw(pretrained.read(weights), 40, against, 0, steps=2, sampler="dpm++")
+    against = real.reference(DIGITS, str(small))
+    drawn, labels, each = evaluation.draw(DIGITS, pretrained.read(weights), 40, against, 0, Walk("dpm++", 2))
     assert torch.equal(labels, against.labels[:40]) and each == 2
     assert torch.equal(drawn, digits.to_signed(digits.to_pixels(drawn)))
     assert "network evaluations per sample 10" in capsys.readouterr().out
@@ -94,9 +103,9 @@ def test_a_reference_without_labels_has_no_floor_for_the_accuracy(tmp_path, smal
 
 
 def test_reference_and_floor_are_apart_and_always_the_same(small):
-    first, again = real.reference(str(small)), real.reference(str(small))
+    first, again = real.reference(DIGITS, str(small)), real.reference(DIGITS, str(small))
     assert torch.equal(first.images, again.images) and torch.equal(first.labels, again.labels)
-    everything = real.read(small)[0]
+    everything = real.read(DIGITS, small)[0]
     assert len(first.images) + len(first.others) == len(everything)
     assert torch.cat([first.images, first.others]).unique(dim=0).shape == everything.unique(dim=0).shape
 
@@ -104,7 +113,7 @@ def test_reference_and_floor_are_apart_and_always_the_same(small):
 def test_the_full_set_is_cut_into_a_floor_of_ten_thousand(monkeypatch):
     images, labels = torch.zeros(60_000, 1, 28, 28), torch.arange(60_000) % 10
     monkeypatch.setattr(digits, "load", lambda name: (images, labels))
-    against = real.reference("full")
+    against = real.reference(DIGITS, "full")
     assert len(against.images) == 50_000 and len(against.others) == len(against.labels) == 10_000
 
 
@@ -132,7 +141,7 @@ def test_a_bad_file_gets_one_line(name, tmp_path, capsys):
     path = tmp_path / "bad.npz"
     path.write_bytes(content) if isinstance(content, bytes) else np.savez(path, **content)
     with pytest.raises(files.BadFile):
-        real.read(path)
+        real.read(DIGITS, path)
     assert cli.main(["evaluate", str(path)]) == 2
     captured = capsys.readouterr()
     assert says in captured.err and "bad.npz" in captured.err and captured.err.count("\n") == 1 and not captured.out
@@ -151,7 +160,7 @@ def test_damage_within_a_file_gets_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["faces"], "expected digits, scenes, inpainting, sdedit, inversion, edits or a FILE.npz"),
+        (["faces"], "expected digits, inpainting, scenes, sdedit, inversion, edits or a FILE.npz"),
         (["missing.npz"], "no file missing.npz"),
         (["missing.npz", "--seed", "1"], "--seed says how to draw"),
         (["missing.npz", "--weights", "w"], "--weights says how to draw"),
@@ -178,4 +187,9 @@ def test_help_shows_examples_and_says_what_each_number_means(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["evaluate", "--help"])
     shown = capsys.readouterr().out
-    assert ended.value.code == 0 and "examples:" in shown and "never compare" in shown and "default: dpm++" in shown
+    assert (
+        ended.value.code == 0
+        and "examples:" in shown
+        and "never compare" in shown
+        and "default: as the subject has it" in " ".join(shown.split())
+    )

@@ -8,14 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from diffusion_tutorial import cli, evaluation, metrics, pretrained, recipes, samplers
-from diffusion_tutorial.cli.common import SCENES_W
+from diffusion_tutorial import cli, metrics, pretrained, samplers, subjects
 from diffusion_tutorial.data import digits, scenes
-from diffusion_tutorial.evaluation import edits, inpainting, inversion, sdedit, tables
+from diffusion_tutorial.evaluation import common, drawn, edits, inpainting, inversion, sdedit, tables
+from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.schedules import cosine
 
-ROOMS = ("inpainting", "sdedit", "inversion", "edits")
+ROOMS = {"inpainting": inpainting, "sdedit": sdedit, "inversion": inversion, "edits": edits}
+DIGITS, SCENES = subjects.get("digits"), subjects.get("scenes")
 SUBJECT, THING, PLACE = 0, 1, 2
 CLASSES = [len(table) for table in (scenes.SUBJECTS, scenes.THINGS, scenes.PLACES)]
 CARD = {"quality": {"accuracy": 1.0, "protocol": "pictures that say what they show"}}
@@ -108,11 +109,11 @@ def test_a_mean_has_students_interval(generator):
 def test_a_table_prints_what_is_written_unrounded(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pretrained, "card", lambda name: CARD)
     rows = [
-        {"hole": "8 x 8", "steps": 50, "% read": evaluation.common.Measured(0.123456, 0.1, 0.2), "dB": (x := exact())},
-        {"hole": "half", "steps": 500, "% read": evaluation.common.Measured(1.0, 0.9, 1.0), "dB": x},
+        {"hole": "8 x 8", "steps": 50, "% read": common.Measured(0.123456, 0.1, 0.2), "dB": (x := exact())},
+        {"hole": "half", "steps": 500, "% read": common.Measured(1.0, 0.9, 1.0), "dB": x},
     ]
     forms, out = {"% read": tables.PER_CENT, "dB": tables.DECIBELS}, tmp_path / "x.json"
-    assert tables.report(rows, [forms], "Note.", {"n": 20}, "scene_classifier", out) == 0
+    assert tables.report(rows, [forms], "Note.", {"n": 20}, SCENES.judge, out) == 0
     shown, told = capsys.readouterr().out, json.loads(out.read_text())
     assert "12.3 (10.0 .. 20.0)" in shown and "inf (inf .. inf)" in shown and "protocol: n 20; judge 100.00%" in shown
     assert told["metrics"][0]["% read"] == {"value": 0.123456, "interval_95": [0.1, 0.2]}
@@ -169,7 +170,7 @@ def test_a_model_that_always_draws_a_three_is_right_on_threes_and_its_edge_is_kn
     )
     labels = torch.arange(20) % 10
     model = Denoiser(Painter(lambda cond: grey(torch.tensor([3]))), cosine())
-    rows = inpainting.measure(model, grey(labels), labels, seed=0)
+    rows = inpainting.measure(DIGITS, model, grey(labels), labels, seed=0)
     assert len(rows) == 5 * 5
     x = 28 / 127.5 * labels
     edge = {inpainting.BLACK: x.mean().item(), inpainting.TRUE: 0.0}
@@ -187,7 +188,7 @@ def test_the_truth_is_the_measure_of_the_jump_and_the_shipped_judge_reads_it(mon
     """Real digits, some of whose strokes end at the edge by themselves: that is no fault of a filling."""
     monkeypatch.setattr(inpainting, "FILLED", (inpainting.BLACK, inpainting.TRUE))
     images, labels = (x[::100] for x in digits.load())
-    rows = inpainting.measure(Denoiser(Painter(grey), cosine()), images, labels, seed=0)
+    rows = inpainting.measure(DIGITS, Denoiser(Painter(grey), cosine()), images, labels, seed=0)
     assert (inpainting.jump(images, inpainting.holes()["8 x 8"]) > 0.1).any()
     for hole in inpainting.holes():
         whole, black = (dict(hole=hole, **{"filled by": way}) for way in (inpainting.TRUE, inpainting.BLACK))
@@ -224,9 +225,9 @@ def test_a_drawing_has_one_colour_a_block(generator):
 
 def test_a_painter_that_obeys_is_read_back_at_every_strength_and_its_distance_is_known(oracle, monkeypatch):
     monkeypatch.setattr(sdedit, "STEPS", 10)
-    asked = evaluation.drawn.held_out(20)
+    asked = drawn.held_out(20)
     model = Denoiser(Painter(lambda cond: staged(cond) + 0.02), cosine())
-    rows = sdedit.measure(model, asked, seed=0, w=1.0)
+    rows = sdedit.measure(SCENES, model, asked, seed=0, w=1.0)
     assert [row["strength"] for row in rows] == [sdedit.DRAWING, *sdedit.STRENGTHS, sdedit.REAL]
     for row in rows:
         redrawn = row["strength"] in sdedit.STRENGTHS
@@ -238,7 +239,7 @@ def test_a_painter_that_obeys_is_read_back_at_every_strength_and_its_distance_is
 def test_real_scenes_are_read_and_rough_drawings_of_them_hardly(monkeypatch):
     """The shipped judge; at strength 0 nothing is redrawn."""
     monkeypatch.setattr(sdedit, "STRENGTHS", (0.0,))
-    rows = sdedit.measure(Denoiser(Painter(staged), cosine()), evaluation.drawn.held_out(40), seed=0, w=1.0)
+    rows = sdedit.measure(SCENES, Denoiser(Painter(staged), cosine()), drawn.held_out(40), seed=0, w=1.0)
     assert (
         value(rows, tables.READ, strength=sdedit.REAL) > 0.9 > 0.5 > value(rows, tables.READ, strength=sdedit.DRAWING)
     )
@@ -265,8 +266,8 @@ def gain(net, steps):
 def test_for_gaussian_pictures_the_error_of_inversion_is_known_and_refining_lessens_it(oracle, monkeypatch):
     monkeypatch.setattr(scenes, "draw", lambda attributes, generator: 0.5 * staged(attributes))
     monkeypatch.setattr(inversion, "STEPS", (5, 20))
-    asked, net = evaluation.drawn.held_out(20), Known(sigma=0.3)
-    rows = inversion.measure(Denoiser(net, cosine()), asked, seed=0, w=1.0)
+    asked, net = drawn.held_out(20), Known(sigma=0.3)
+    rows = inversion.measure(SCENES, Denoiser(net, cosine()), asked, seed=0, w=1.0)
     assert len(rows) == 2 + len(inversion.REFINE) * len(inversion.STEPS)
     x0 = 0.5 * staged(asked)
     found = {
@@ -283,8 +284,8 @@ def test_guidance_is_on_the_way_back_alone_and_the_way_up_is_taken_once(oracle, 
     monkeypatch.setattr(inversion, "STEPS", (4,))
     monkeypatch.setattr(inversion, "REFINE", (0, 2))
     model = Denoiser(Painter(staged), cosine())
-    with evaluation.common.evaluations(model.net) as calls:
-        rows = inversion.measure(model, evaluation.drawn.held_out(20), seed=0, w=3.0)
+    with common.evaluations(model.net) as calls:
+        rows = inversion.measure(SCENES, model, drawn.held_out(20), seed=0, w=3.0)
     assert [row["w on the way back"] for row in rows] == ["another drawing", 1.0, 1.0, 3.0, 3.0, "the scene"]
     up, back = 4 * (1 + 3), 2 * 4 * (1 + 2)  # once and three guesses a step; two guesses where guidance acts
     assert sum(calls) == 20 * (up + back)
@@ -295,7 +296,7 @@ def test_guidance_is_on_the_way_back_alone_and_the_way_up_is_taken_once(oracle, 
 
 @pytest.fixture
 def few_steps(monkeypatch):
-    monkeypatch.setattr(edits.recipe, "EDIT_STEPS", 10)
+    monkeypatch.setattr(edits.retouch, "EDIT_STEPS", 10)
 
 
 @pytest.mark.parametrize("which", [SUBJECT, THING, PLACE])
@@ -341,7 +342,7 @@ def test_a_painter_that_obeys_does_every_edit_and_what_it_brightens_is_known(ora
     def paint(cond):
         return staged(cond) + 0.0005 * cond.sum(1).view(-1, 1, 1, 1)
 
-    rows = edits.measure(Denoiser(Painter(paint), cosine()), 20, seed=0, w=2.0)
+    rows = edits.measure(SCENES, Denoiser(Painter(paint), cosine()), 20, seed=0, w=2.0)
     assert len(rows) == 5 * 4
     for which, changed in enumerate(scenes.Scene._fields):
         task = edits.draw_task(which, 20, seed=which)
@@ -364,7 +365,7 @@ def test_an_edit_that_gets_the_thing_wrong_is_told_apart_by_what_changed_and_wha
         return staged(shown)
 
     monkeypatch.setattr(edits, "edited", wrong)
-    rows = edits.measure(Denoiser(Painter(staged), cosine()), 70, seed=0, w=1.0)
+    rows = edits.measure(SCENES, Denoiser(Painter(staged), cosine()), 70, seed=0, w=1.0)
     for changed, asked, kept in (("subject", 1, 0), ("thing", 0, 1), ("place", 1, 0)):
         row = dict(changed=changed, edited=edits.BARE)
         assert [value(rows, name, **row) for name in (edits.DONE, edits.ASKED, edits.KEPT)] == [0, asked, kept]
@@ -372,7 +373,7 @@ def test_an_edit_that_gets_the_thing_wrong_is_told_apart_by_what_changed_and_wha
 
 
 def test_a_model_that_changes_nothing_edits_nothing_and_keeps_all(oracle, few_steps):
-    rows = edits.measure(Denoiser(Known(sigma=0), cosine()), 20, seed=0, w=1.0)
+    rows = edits.measure(SCENES, Denoiser(Known(sigma=0), cosine()), 20, seed=0, w=1.0)
     for way in edits.EDITS:
         row = dict(changed=edits.TOGETHER, edited=way)
         assert value(rows, edits.DONE, **row) == 0 and value(rows, edits.KEPT, **row) == 1
@@ -382,18 +383,17 @@ def test_a_model_that_changes_nothing_edits_nothing_and_keeps_all(oracle, few_st
 def test_each_way_hands_on_its_mask_and_never_pastes(oracle, monkeypatch):
     task, said = edits.draw_task(THING, 20, seed=0), []
     found = torch.zeros(20, 1, 48, 48, dtype=torch.bool)
-    monkeypatch.setattr(edits.recipe, "find_mask", lambda model, x0, prompts, seed: said.append(seed) or found)
     monkeypatch.setattr(
-        edits.recipe, "edit_scenes", lambda model, x0, prompts, mask, **rest: said.append((prompts, mask, rest)) or x0
+        edits.retouch, "find_mask", lambda model, x0, source, target, streams: said.append(streams) or found
     )
+    monkeypatch.setattr(edits.retouch, "change", lambda model, x0, *conds, **rest: said.append((*conds, rest)) or x0)
     model = Denoiser(Painter(staged), cosine())
     for way in edits.EDITS:
         assert torch.equal(edits.edited(model, task, way, seed=5, w=2.5), task.x0)
-    (prompts, bare, rest), seed, (_, by_model, _), (_, given, _) = said
-    assert bare is None and by_model is found and given is task.hole and seed == 5
-    assert rest == {"w": 2.5, "paste": False}
-    for asked, texts in zip((task.source, task.target), prompts):
-        assert [scenes.read(text) for text in texts] == [tuple(row) for row in asked.tolist()]
+    (source, target, bare, w, rest), streams, (_, _, by_model, *_), (_, _, given, *_) = said
+    assert bare is None and by_model is found and given is task.hole and w == 2.5 and rest == {"paste": False}
+    assert torch.equal(streams.normal((4,)), Streams(5, range(20)).normal((4,)))
+    assert torch.equal(source, task.source) and torch.equal(target, task.target)
 
 
 # The command line
@@ -403,8 +403,8 @@ def test_each_way_hands_on_its_mask_and_never_pastes(oracle, monkeypatch):
 def weights(tmp_path_factory):
     """An untrained model of each kind."""
     folder = tmp_path_factory.mktemp("weights")
-    pretrained.write(folder / "digits.safetensors", recipes.new_denoiser(width=8))
-    pretrained.write(folder / "scenes.safetensors", recipes.new_painter(width=8))
+    pretrained.write(folder / "digits.safetensors", DIGITS.untrained(width=8))
+    pretrained.write(folder / "scenes.safetensors", SCENES.untrained(width=8))
     return folder
 
 
@@ -420,7 +420,7 @@ def test_the_command_prints_and_writes_the_same_for_the_same_seed(kind, weights,
     monkeypatch.setattr(sdedit, "STRENGTHS", (0.5,))
     monkeypatch.setattr(inversion, "STEPS", (2,))
     monkeypatch.setattr(sdedit, "STEPS", 2)
-    monkeypatch.setattr(edits.recipe, "EDIT_STEPS", 2)
+    monkeypatch.setattr(edits.retouch, "EDIT_STEPS", 2)
     monkeypatch.setattr(edits, "EDITS", (edits.BARE, edits.GIVEN))
     out, told = tmp_path / "x.json", []
     own = ["--weights", str(weights / f"{of(kind)}.safetensors")]
@@ -437,12 +437,12 @@ def test_the_command_prints_and_writes_the_same_for_the_same_seed(kind, weights,
 
 def test_how_many_and_the_guidance_scale_that_are_not_given(weights, monkeypatch):
     said = []
-    for kind in ROOMS:
-        room = getattr(evaluation, kind)
-        monkeypatch.setattr(room, "report_model", lambda model, name, n, **rest: said.append((n, rest.get("w"))) or 0)
+    for kind, room in ROOMS.items():
+        report = lambda subject, model, name, n, **rest: said.append((n, rest["walk"].w)) or 0  # noqa: E731
+        monkeypatch.setattr(room, "report_model", report)
         own = ["--weights", str(weights / f"{of(kind)}.safetensors")]
         assert cli.main(["evaluate", kind, *own]) == 0
-    assert said == [(50, None), (150, SCENES_W), (20, SCENES_W), (100, SCENES_W)]
+    assert said == [(50, 1.0), (150, SCENES.quick.w), (20, SCENES.quick.w), (100, SCENES.quick.w)]
     assert cli.main(["evaluate", "edits", *own, "--w", "2", "--n", "33"]) == 0 and said[-1] == (33, 2.0)
 
 
@@ -450,10 +450,13 @@ def test_how_many_and_the_guidance_scale_that_are_not_given(weights, monkeypatch
     ("arguments", "says"),
     [
         (["inpainting", "--w", "2"], "--w: inpainting tells the model no label, so there is nothing to guide by"),
-        (["inpainting", "--steps", "10"], "--steps: it is for digits and scenes; inpainting walks as its method says"),
-        (["sdedit", "--sampler", "heun"], "--sampler: it is for digits and scenes; sdedit walks"),
-        (["inversion", "--spacing", "karras"], "--spacing: it is for digits and scenes; inversion walks"),
-        (["edits", "--against", "sample"], "--against: it is for digits, so leave it out"),
+        (["inpainting", "--steps", "10"], "--steps: inpainting walks as its method says"),
+        (["sdedit", "--sampler", "heun"], "--sampler: sdedit walks"),
+        (["inversion", "--spacing", "karras"], "--spacing: inversion walks"),
+        (
+            ["edits", "--against", "sample"],
+            "--against: edits are not measured against a set of real pictures; leave it out",
+        ),
         (["edits", "--w", "nan"], "--w: expected a guidance scale"),
         (["inpainting", "--n", "19"], "--n: expected 20 to 5000 pictures, got 19"),
         (["inpainting", "--n", "5001"], "--n: expected 20 to 5000 pictures, got 5001"),

@@ -8,13 +8,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from diffusion_tutorial import cli, evaluation, files, metrics, pretrained, recipes
-from diffusion_tutorial.cli.common import SCENES_W
+from diffusion_tutorial import cli, evaluation, files, metrics, pretrained, subjects
 from diffusion_tutorial.data import scenes
 from diffusion_tutorial.evaluation import drawn
+from diffusion_tutorial.evaluation import labelled as labelled_room
+from diffusion_tutorial.evaluation import scenes as scenes_room
 from diffusion_tutorial.evaluation.common import Measured
 from diffusion_tutorial.evaluation.scenes import ALL, DRAWN, PICTURES, PLAIN, REWORDED, ROWS, difference
+from diffusion_tutorial.subjects.conditions import Asked
 
+SCENES = subjects.get("scenes")
 SUBJECT, THING, PLACE = 0, 1, 2
 CLASSES = [len(table) for table in (scenes.SUBJECTS, scenes.THINGS, scenes.PLACES)]
 HELD_OUT = {tuple(row) for row in scenes.combinations(True).tolist()}
@@ -43,7 +46,7 @@ def asked_by(prompts):
 def weights(tmp_path_factory):
     """An untrained painter."""
     path = tmp_path_factory.mktemp("weights") / "scenes.safetensors"
-    pretrained.write(path, recipes.new_painter(width=8))
+    pretrained.write(path, SCENES.untrained(width=8))
     return path
 
 
@@ -63,9 +66,7 @@ def evaluate(weights, tmp_path, monkeypatch):
     def run(*options, paint=None):
         if paint:
             monkeypatch.setattr(
-                recipes,
-                "draw_scenes",
-                lambda model, prompts, seed, **walk: paint(asked_by(prompts), prompts, seed),
+                SCENES, "draw", lambda model, prompts, seed, walk: paint(asked_by(prompts), prompts, seed)
             )
         out = tmp_path / "out.json"
         assert cli.main(["evaluate", "scenes", "--weights", str(weights), "--json", str(out), *map(str, options)]) == 0
@@ -226,6 +227,11 @@ def test_the_interval_of_a_difference_is_newcombes(a, b, low, high):
 # Pictures in files
 
 
+def write(path, images, prompts):
+    """As `sample scenes` writes."""
+    cli.sample.write(path, SCENES, images, Asked(prompts, [*range(len(prompts))], len(prompts)))
+
+
 @pytest.fixture
 def written(tmp_path, oracle):
     """A file of 30 scenes, 20 of them held out, and 3 pictures whose prompts leave something out; thing 1 shown as 2."""
@@ -233,7 +239,7 @@ def written(tmp_path, oracle):
     prompts = [scenes.plain_caption(row) for row in asked] + ["a cat on the moon", "", "a cat and a dog in space"]
     shown = torch.cat([asked, asked[:3]])
     shown[shown[:, THING] == 1, THING] = 2
-    recipes.write_scenes(tmp_path / "mine.npz", coded(shown), prompts)
+    write(tmp_path / "mine.npz", coded(shown), prompts)
     return tmp_path / "mine.npz", asked
 
 
@@ -257,7 +263,7 @@ def test_pictures_of_a_file_are_read_by_their_prompts(written, tmp_path, capsys)
 
 def test_where_nothing_fails_that_is_said(tmp_path, oracle, capsys):
     asked = scenes.combinations(False)[[5]]
-    recipes.write_scenes(tmp_path / "one.npz", coded(asked), [scenes.plain_caption(asked[0])])
+    write(tmp_path / "one.npz", coded(asked), [scenes.plain_caption(asked[0])])
     assert cli.main(["evaluate", str(tmp_path / "one.npz")]) == 0
     assert "pictures: all 1 combinations are read back every time" in capsys.readouterr().out
 
@@ -290,8 +296,14 @@ def test_a_bad_file_gets_one_line(name, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["scenes", "--against", "sample"], "--against: it is for digits"),
-        (["FILE", "--against", "sample"], "--against: it is for digits"),
+        (
+            ["scenes", "--against", "sample"],
+            "--against: scenes are not measured against a set of real pictures; leave it out",
+        ),
+        (
+            ["FILE", "--against", "sample"],
+            "--against: scenes are not measured against a set of real pictures; leave it out",
+        ),
         (["FILE", "--w", "4"], "--w says how to draw"),
         (["FILE", "--n", "31"], "--n: expected 1 to 30 pictures, those whose prompt names a scene, got 31"),
         (["FILE", "--n", "0"], "got 0"),
@@ -310,21 +322,22 @@ def test_a_mistake_gets_one_line(arguments, says, weights, written, capsys):
 
 
 def test_digits_are_no_scenes(tmp_path, capsys):
-    pretrained.write(tmp_path / "digits.safetensors", recipes.new_denoiser(width=8))
+    pretrained.write(tmp_path / "digits.safetensors", subjects.get("digits").untrained(width=8))
     assert cli.main(["evaluate", "scenes", "--weights", str(tmp_path / "digits.safetensors")]) == 2
     assert "holds a denoiser of digits, expected a denoiser of scenes" in capsys.readouterr().err
     np.savez(tmp_path / "digits.npz", images=np.zeros((30, 28, 28), np.uint8))
-    assert evaluation.kind(tmp_path / "digits.npz") == "digits"
+    assert evaluation.of_file(tmp_path / "digits.npz") == "digits"
 
 
 def test_the_guidance_scale_that_is_not_given_is_that_of_what_is_drawn(weights, monkeypatch, capsys):
     said = []
-    for room in (evaluation.digits, evaluation.scenes):
-        monkeypatch.setattr(room, "report_model", lambda model, name, n, **rest: said.append((n, rest["w"])) or 0)
+    for room in (labelled_room, scenes_room):
+        report = lambda subject, model, name, n, **rest: said.append((n, rest["walk"].w)) or 0  # noqa: E731
+        monkeypatch.setattr(room, "report_model", report)
     for arguments in (["digits"], ["digits", "--w", "2"], ["scenes"], ["scenes", "--w", "1"]):
         own = ["--weights", str(weights)] if arguments[0] == "scenes" else []
         assert cli.main(["evaluate", *arguments, *own]) == 0
-    assert said == [(1000, 1.0), (1000, 2.0), (324, SCENES_W), (324, 1.0)]
+    assert said == [(1000, 1.0), (1000, 2.0), (324, SCENES.quick.w), (324, 1.0)]
     with pytest.raises(SystemExit):
         cli.main(["evaluate", "--help"])
-    assert f"digits 1, scenes {SCENES_W:g}" in " ".join(capsys.readouterr().out.split())
+    assert SCENES.quick.w == 3 and "(default: as the subject has it)" in " ".join(capsys.readouterr().out.split())

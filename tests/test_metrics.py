@@ -1,3 +1,4 @@
+import copy
 import math
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from torch import nn
 
 from diffusion_tutorial import metrics
 from diffusion_tutorial.data import digits
+from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
 
 
 @pytest.mark.parametrize("right, n", [(0, 1), (1, 1), (0, 50), (50, 50), (1, 50), (23, 50), (950, 1000), (999, 1000)])
@@ -39,11 +41,11 @@ class Reader(nn.Module):
 
     def forward(self, images):
         self.batches.append(len(images))
-        return self.doubt(5 * nn.functional.one_hot((images[:, 0, 0, 0] * 10).round().long(), 10).float())
+        return self.doubt(5 * nn.functional.one_hot((images[:, 0, 0, 0].float() * 10).round().long(), 10).float())
 
 
 def numbered(labels: torch.Tensor) -> torch.Tensor:
-    images = torch.zeros(len(labels), 1, 28, 28)
+    images = -torch.ones(len(labels), 1, 28, 28)
     images[:, 0, 0, 0] = labels / 10
     return images
 
@@ -123,7 +125,7 @@ class SceneReader(nn.Module):
 
 
 def scenes_of(attributes: torch.Tensor) -> torch.Tensor:
-    images = torch.zeros(len(attributes), 3, 48, 48)
+    images = -torch.ones(len(attributes), 3, 48, 48)
     images[:, 0, 0, :3] = attributes / 20
     return images
 
@@ -139,7 +141,6 @@ def test_scene_read_tells_for_each_attribute_whether_it_is_read_back():
     expected = torch.ones(5, 3, dtype=torch.bool)
     expected[0, 1] = expected[2, 0] = expected[2, 2] = False
     assert torch.equal(right, expected) and metrics.share(right.all(1))[0] == 0.6
-    assert metrics.scene_read(reader, scenes_of(attributes[:0]), attributes[:0]).shape == (0, 3)
 
 
 def test_nearest_finds_planted_copies(generator):
@@ -266,6 +267,97 @@ def test_torchmetrics_is_loaded_only_when_it_is_used():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "False"
 
 
+@pytest.fixture
+def judges() -> tuple[Classifier, SceneClassifier]:
+    torch.manual_seed(0)
+    return Classifier(), SceneClassifier()
+
+
+def test_a_judge_keeps_its_mode_and_learns_nothing_while_it_reads(judges, generator):
+    """What it says does not depend on the mode that it is in, part by part, and BatchNorm's statistics stay."""
+    digit, scene = judges
+    images, pictures = torch.randn(4, 1, 28, 28, generator=generator), torch.randn(4, 3, 48, 48, generator=generator)
+    asked = torch.zeros(4, 3, dtype=torch.int64)
+    for net, measure in (
+        (digit, lambda: metrics.predict(digit, images)),
+        (digit, lambda: metrics.embed(digit.features, images)),
+        (digit, lambda: metrics.embed(digit, images)),
+        (scene, lambda: metrics.embed(scene.features, pictures)),
+        (scene, lambda: metrics.scene_read(scene, pictures, asked)),
+    ):
+        expected = (net.eval(), measure())[1]
+        before = copy.deepcopy(net.state_dict())
+        net.train()
+        net.head.eval()
+        assert torch.equal(measure(), expected)
+        assert net.training and net.body.training and not net.head.training
+        assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_judge_keeps_its_mode_when_it_fails():
+    reader = Reader().train()
+    with pytest.raises(ZeroDivisionError), metrics.in_use(reader):
+        assert not reader.training and not reader.doubt.training
+        raise ZeroDivisionError
+    assert reader.training and reader.doubt.training
+
+
+def test_arrays_lists_and_other_precisions_are_read_alike(judges, as_learner, generator):
+    digit, scene = judges
+    labels = torch.arange(20) % 10
+    images = numbered(labels)
+    for given in (images.numpy(), images.double(), images.bfloat16(), images.tolist(), images.numpy()[::-1][::-1]):
+        assert metrics.label_accuracy(Reader(), given, labels.tolist())[0] == 1
+    assert metrics.label_accuracy(Reader(), images, labels.numpy())[0] == 1
+    attributes = torch.tensor([[17, 0, 9], [3, 17, 0]])
+    assert metrics.scene_read(SceneReader(), scenes_of(attributes).numpy(), attributes.tolist()).all()
+    for given in (images.numpy(), images.double()):
+        torch.testing.assert_close(metrics.predict(digit, given), metrics.predict(digit, images))
+        torch.testing.assert_close(metrics.embed(digit.features, given), metrics.embed(digit.features, images))
+    own = copy.deepcopy(digit).double()
+    torch.testing.assert_close(metrics.predict(own, images).float(), metrics.predict(digit, images))
+
+
+def test_pictures_in_0_to_1_are_refused_in_place_of_a_number(judges, as_learner):
+    """0.10 of digits in [0, 1] are read back, 0.996 of the same in [-1, 1]: nobody would see why."""
+    digit, scene = judges
+    images, labels = (x[::50] for x in digits.load())
+    for wrong in ((images + 1) / 2, (images + 1) * 127.5, torch.zeros_like(images)):
+        for measure, more in (
+            (metrics.label_accuracy, [labels]),
+            (metrics.predict, []),
+            (lambda judge, images: metrics.embed(judge.features, images), []),
+        ):
+            with pytest.raises(ValueError, match=r"expected pictures in \[-1, 1\], got 0 to (0|1|255), nothing darker"):
+                measure(digit, wrong, *more)
+    with pytest.raises(ValueError, match=r"in \[-1, 1\], got 0.2 to 0.2, nothing darker than mid-grey; 2 x - 1 brings"):
+        metrics.scene_read(scene, torch.full((2, 3, 48, 48), 0.2), torch.zeros(2, 3, dtype=torch.int64))
+    assert metrics.predict(digit, 100 * images).shape == (100, 10)  # a sample may fly away, and is read as it is
+    with pytest.raises(ValueError, match="expected labels in 0..9, got -1 to 9"):
+        metrics.label_accuracy(digit, images, torch.where(labels == 0, -1, labels))
+
+
+def test_an_empty_set_gets_a_sentence(judges, as_learner):
+    (digit, scene), none = judges, torch.zeros(0, 1, 28, 28)
+    vectors, asked = torch.zeros(3, 2), torch.zeros(0, 3, dtype=torch.int64)
+    for call in (
+        lambda: metrics.predict(digit, none),
+        lambda: metrics.label_accuracy(digit, none, []),
+        lambda: metrics.scene_read(scene, torch.zeros(0, 3, 48, 48), asked),
+        lambda: metrics.embed(digit.features, none),
+        lambda: metrics.nearest(none, torch.zeros(2, 1, 28, 28)),
+        lambda: metrics.nearest(torch.zeros(2, 1, 28, 28), none),
+        lambda: metrics.psnr(none, none),
+        lambda: metrics.radius(vectors[:0]),
+        lambda: metrics.radius(vectors[:1]),
+        lambda: metrics.covered(vectors[:0], vectors, torch.ones(3)),
+        lambda: metrics.covered(vectors, vectors[:0], torch.ones(0)),
+    ):
+        with pytest.raises(ValueError, match="expected .* got|k from 1 to the 0 pictures") as problem:
+            call()
+        assert "\n" not in str(problem.value) and "-1" not in str(problem.value)
+
+
 def test_bad_vectors(as_learner, generator):
     x, images = torch.randn(30, 4, generator=generator), torch.randn(30, 1, 4, 4, generator=generator)
     with pytest.raises(ValueError, match=r"one length on each side, got \(30, 1, 4, 4\).*; `embed` makes them"):
@@ -297,12 +389,12 @@ def test_bad_input(as_learner):
     with pytest.raises(ValueError, match="got 0 pictures"):
         metrics.label_accuracy(Reader(), images[:0], labels[:0])
     for bad in (images * torch.nan, images[:, 0], images[..., :27]):
-        with pytest.raises(ValueError, match=r"finite pictures \(n, 1, 28, 28\), got shape"):
+        with pytest.raises(ValueError, match=r"picture, \(batch, 1, 28, 28\) of floats, got|in \[-1, 1\], got nan"):
             metrics.predict(Reader(), bad)
     attributes = torch.zeros(4, 3, dtype=torch.int64)
     pictures = scenes_of(attributes)
     for bad in (pictures * torch.nan, pictures[:, :1], pictures[..., :32]):
-        with pytest.raises(ValueError, match=r"finite pictures \(n, 3, 48, 48\), got shape"):
+        with pytest.raises(ValueError, match=r"picture, \(batch, 3, 48, 48\) of floats, got|in \[-1, 1\], got nan"):
             metrics.scene_read(SceneReader(), bad, attributes)
     for bad in (attributes[:3], attributes[:, :2], attributes[0]):
         with pytest.raises(ValueError, match=r"\(subject, thing, place\) for 4 pictures, got \("):

@@ -1,3 +1,4 @@
+import base64
 import io
 import math
 from html.parser import HTMLParser
@@ -5,12 +6,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from diffusion_tutorial import plotting
+from diffusion_tutorial.page import Shown
 
 X = torch.linspace(0, 1, 20)
 PICTURES = torch.linspace(-1, 1, 5 * 16).reshape(5, 1, 4, 4)
@@ -32,6 +33,7 @@ FIGURES = {
     "histogram": lambda: one(lambda ax: plotting.histogram(ax, X, "x", density={"model": (X, X)}, span=(0, 2))),
     "bars": lambda: one(lambda ax: plotting.bars(ax, ["a", "b"], {"k": [1, 2], "l": X[:2]}, "n", errors={"k": [1, 1], "l": [0, 1]})),
     "matrix": lambda: one(lambda ax: plotting.matrix(ax, torch.eye(2) * 0.7 + 0.1, ["sun", "rain"])),
+    "boxes": lambda: one(lambda ax: plotting.boxes(ax, X[:6].reshape(2, 3), chosen=torch.eye(2, 3) > 0)),
     "points": lambda: one(lambda ax: plotting.points(ax, torch.stack([X, X], 1), "cloud", span=2)),
 }  # fmt: skip
 
@@ -148,6 +150,19 @@ def contrast(colour: str, behind: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def test_boxes_have_their_numbers_in_reading_order_and_chosen_ones_differ_in_more_than_colour():
+    figure, (ax,) = plotting.panels()
+    plotting.boxes(ax, torch.tensor([[1, -2.5], [3, 4]]), chosen=torch.tensor([[True, False], [True, True]]))
+    assert {text.get_text(): text.get_position() for text in ax.texts} == {
+        "1": (0.5, 0.5), "−2.5": (1.5, 0.5), "3": (0.5, 1.5), "4": (1.5, 1.5),
+    }  # fmt: skip
+    assert ax.get_ylim() == (2, 0) and ax.get_xlim() == (0, 2)  # row 0 is the top row
+    lines = [box.get_linestyle() for box in ax.patches]
+    assert lines[1] != lines[0] == lines[2] == lines[3]
+    plotting.boxes(ax, torch.zeros(1, 3), at=(-2, 1))
+    assert ax.get_ylim() == (2, -2) and ax.get_xlim() == (0, 4) and ax.texts[-1].get_position() == (3.5, -1.5)
+
+
 def test_the_palette_can_be_seen_on_white():
     assert (
         len(set(plotting.COLOURS)) == len(plotting.COLOURS) == len(set(plotting.HATCHES)) == len(set(plotting.MARKERS))
@@ -168,16 +183,30 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_show_puts_caption_and_alt_text_on_a_white_card():
+def test_pictures_fill_the_column_unless_a_size_is_given():
+    def width(figure):
+        return figure.get_size_inches()[0]
+
+    assert width(plotting.images(PICTURES)) == plotting.WIDTH == width(plotting.image_rows({"one": PICTURES}))
+    assert width(plotting.images(PICTURES[:2])) == 2 * 1.8 and width(plotting.images(PICTURES, columns=2)) == 2 * 1.8
+    assert width(plotting.images(PICTURES.repeat(4, 1, 1, 1), columns=20)) == 20 * 0.75
+    assert width(plotting.images(PICTURES, size=0.5)) == 2.5 == width(plotting.image_rows({"": PICTURES}, size=0.5))
+
+
+def test_show_gives_a_sharp_picture_and_a_caption_in_words():
     caption, alt = 'Figure 3.1. a < b & "c".', 'A "quoted" <b>alt</b> & more.'
     shown = plotting.show(FIGURES["curves"](), caption, alt)
-    assert isinstance(shown, HTML)
-    page = Page(shown.data)
-    assert [tag for tag, _ in page.found] == ["figure", "img", "figcaption"] and page.text == caption
-    figure, image = page.found[0][1], page.found[1][1]
-    assert "background:#fff" in figure["style"] and image["alt"] == alt
-    assert image["src"].startswith("data:image/png;base64,") and "max-width:100%" in image["style"]
-    assert shown.data == plotting.show(FIGURES["curves"](), caption, alt).data
+    assert isinstance(shown, Shown)
+    (picture, look), (words, _) = shown.outputs()
+    assert base64.b64decode(picture["image/png"]) == plotting.png(FIGURES["curves"]())
+    large = Image.open(io.BytesIO(base64.b64decode(picture["image/png"])))
+    width = look["image/png"].pop("width")
+    assert look == {"image/png": {"alt": alt}} and abs(large.width / 2 - width) <= 1 and large.width > 500
+    page = Page(words["text/html"])
+    assert page.text == words["text/plain"] == caption and dict(page.found)["span"] == {
+        "role": "img",
+        "aria-label": alt,
+    }
 
 
 def test_bad_input(as_learner):
@@ -186,4 +215,7 @@ def test_bad_input(as_learner):
     for bad in (PICTURES[:, 0], PICTURES.expand(5, 2, 4, 4)):
         with pytest.raises(ValueError, match=r"a batch of pictures \(n, 1 or 3, h, w\), got one of shape"):
             plotting.images(bad)
+    for numbers, chosen in ((X, None), (X[:4].reshape(2, 2), torch.ones(2, 1)), (X[None, None], None)):
+        with pytest.raises(ValueError, match=r"expected a table \(h, w\) and a mark for each number, got shape"):
+            plotting.boxes(plotting.panels()[1][0], numbers, chosen=chosen)
     assert math.isclose(contrast("#000000", "#FFFFFF"), 21)

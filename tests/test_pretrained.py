@@ -9,13 +9,13 @@ from test_models import lively
 from diffusion_tutorial import files, metrics, pretrained
 from diffusion_tutorial.data import digits, scenes
 from diffusion_tutorial.guidance import guide
+from diffusion_tutorial.losses import simple_loss
 from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
 from diffusion_tutorial.models.text_unet import TextUNet
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import DPMSolverPP, draw, times
 from diffusion_tutorial.schedules import cosine, linear
-from diffusion_tutorial.training import simple_loss
 
 
 def small_denoiser(output: str = "v") -> Denoiser:

@@ -4,11 +4,13 @@ import re
 import pytest
 import torch
 
-from diffusion_tutorial.data import scenes
+from diffusion_tutorial import files, pretrained
+from diffusion_tutorial.data import english, scenes
 from diffusion_tutorial.data.scenes import captions
 from diffusion_tutorial.models.text import PAD, START, TextEncoder, Tokenizer, UnknownWord
 
 WORDS = ("a", "cat", "moon", "on", "the")
+NOTHING, EACH, SIGNS = english.NOTHING_SAID, english.ONE_OF_EACH, english.NO_WORDS
 A_CAT_ON_THE_MOON = [START, 2, 3, 5, 6, 4]
 
 
@@ -84,9 +86,9 @@ def test_an_unknown_word_names_the_nearest(text, word, near, world):
 @pytest.mark.parametrize(
     "text, word",
     [
-        ("3 cats", "3"),
-        ("a cat on the moon 2", "2"),
         ("cat9", "cat9"),
+        ("a cat on the 2nd moon", "2nd"),
+        ("½ a cat", "½"),
         ("a café on the moon", "café"),
         ("日本 cat", "日本"),
         ("кот on the moon", "кот"),
@@ -96,6 +98,100 @@ def test_an_unknown_word_names_the_nearest(text, word, near, world):
 def test_digits_and_other_scripts_are_not_passed_over(text, word, world):
     with pytest.raises(UnknownWord, match=f'never learned the word "{word}"; (the nearest|it knows 2.. words)'):
         world([text])
+
+
+# What people write
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "notes"),
+    [
+        ("can you draw a cat on the moon, please", "draw a cat on the moon please", [f'{NOTHING}: "can", "you"']),
+        ("I would like to see one dog", "to see dog", [f'{NOTHING}: "i", "would", "like", "one"']),
+        ("A picture of: one cat", "a picture of cat", [f'{NOTHING}: "one"']),
+        ("Can you make the cat in space?", "the cat in space", [f'{NOTHING}: "can", "you", "make"']),
+        ("I’d love a cat, some cat, some cat", "a cat cat cat", [f'{NOTHING}: "i\'d", "love", "some"']),
+        ("cats on the moon", "cat on the moon", [f'{EACH}: "cats" is read as "cat"']),
+        ("two cats", "cat", [f'{EACH}: "two" is passed over, "cats" is read as "cat"']),
+        ("2 Foxes", "fox", [f'{EACH}: "2" is passed over, "foxes" is read as "fox"']),
+        ("many bunnies, wolves and mice", "bunny wolf and mouse", None),
+        ("puppies with scarves in cities", "puppy with scarf in city", None),
+        ("several cats' drums", "cat drums", None),
+        ("the cat's hat", "the cat hat", []),
+        ("the cat´s hat, it`s a hat", "the cat hat it a hat", []),
+        ("a bow-tie and an ice-cream", "a bow tie and an ice cream", []),
+        ('"a cat" «on» the ‘moon’?!', "a cat on the moon", []),
+        ("À ÇÄT on the ｍｏｏｎ", "a cat on the moon", []),
+        ("a cát on the moon", "a cat on the moon", []),
+        ("a cat 🐱 on the moon 🚀🚀", "a cat on the moon", [f"{SIGNS}: 🐱, 🚀"]),
+        ("🐱", "", [f"{SIGNS}: 🐱"]),
+        ("could you?", "", [f'{NOTHING}: "could", "you"']),
+        ("a cat, (on) the moon…", "a cat on the moon", []),
+        ("", "", []),
+    ],
+)
+def test_a_sentence_of_ones_own_is_understood_and_says_what_is_not_taken_as_typed(text, words, notes, world, capsys):
+    found, said = world.understand(text)
+    assert found == words.split() and (notes is None or said == notes)
+    assert all("\n" not in note for note in said)
+    assert torch.equal(world([text]), world([words])) and world.decode(world([text])[0]) == ["[start]", *found]
+    assert capsys.readouterr() == ("", "")  # a tokenizer does not print
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a cat without sunglasses", "without"),
+        ("a cat, no hat", "no"),
+        ("Not a cat", "not"),
+        ("a cat that doesn't wear a hat", "doesn't"),
+        ("you can’t draw a cat", "can't"),
+        ("nothing except cats", "nothing"),
+        ("cats except one", "except"),
+        ("a cat that never plays", "never"),
+        ("0 cats", "0"),
+        ("zero cats", "zero"),
+    ],
+)
+def test_a_word_that_turns_the_meaning_round_is_never_passed_over(text, word, world):
+    with pytest.raises(UnknownWord, match=f'never learned the word "{word}"; .*--negative') as problem:
+        world([text])
+    assert "nearest" not in str(problem.value)
+
+
+@pytest.mark.parametrize("text", ["two purple cats", "an angry cat", "could you draw a unicorn", "cats on Jupiter"])
+def test_a_word_with_a_meaning_of_its_own_stays_unknown(text, world):
+    with pytest.raises(UnknownWord, match='"(purple|angry|unicorn|jupiter)"'):
+        world([text])
+
+
+def test_a_model_that_learned_a_word_reads_it():
+    own = Tokenizer(["two", "cats", "without", "can", "you", "s", "t"])
+    for text in ("two cats without", "can you", "you s t", "can't"):
+        assert own.understand(text) == (Tokenizer.split(text), [])
+
+
+def test_the_words_passed_over_are_a_closed_list_apart_from_the_world(world):
+    lists = english.PASSED_OVER, english.COUNTS, english.NEGATIONS
+    assert len(frozenset.union(*lists)) == sum(map(len, lists))
+    assert not frozenset.union(*lists) & set(scenes.vocabulary())
+    for name in {word for table in captions._phrases() for row in table for phrase in row for word in phrase.split()}:
+        assert not english.negates(name.lower())
+
+
+def test_the_trained_words_and_their_order_are_the_vocabulary():
+    path = pretrained.FOLDER / "scenes.safetensors"
+    assert tuple(files.read_tensors(path)[1]["net"]["words"]) == scenes.vocabulary()
+
+
+def test_what_is_all_known_words_is_those_words_whatever_is_between(world, generator):
+    """The tokens that the weights were trained on: known words, apart by anything but letters, digits and `_`."""
+    between = [" ", ", ", ".\n", "'", "’", "-", "_", "\u0301", " 🐱 ", "…", "/", "`", '"']
+    for _ in range(300):
+        picks = torch.randint(len(world.words), (8,), generator=generator).tolist()
+        marks = [between[i] for i in torch.randint(len(between), (8,), generator=generator).tolist()]
+        text = "".join(world.words[i].upper() + mark for i, mark in zip(picks, marks))
+        assert world([text])[0, :9].tolist() == [START, *(i + 2 for i in picks)], text
 
 
 def test_too_many_words_are_refused(tokenizer):

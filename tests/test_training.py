@@ -10,12 +10,13 @@ import torch
 from test_files import DAMAGE, damaged
 from torch import nn
 
-from diffusion_tutorial import files, pretrained, training
+from diffusion_tutorial import files, losses, pretrained, training
 from diffusion_tutorial.forward import q_sample
+from diffusion_tutorial.losses import Denoising, draw_times, drop_labels, shuffled, simple_loss, training_loss
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser, v_from
 from diffusion_tutorial.schedules import cosine
-from diffusion_tutorial.training import Training, drop_labels, learning_rate, shuffled, simple_loss, training_loss
+from diffusion_tutorial.training import Training, learning_rate
 
 ALPHA_BAR = cosine()
 
@@ -36,7 +37,7 @@ def tiny(output: str = "v", width: int = 8, labels: int = 4) -> Denoiser:
 
 def trained(steps: int, **options) -> Training:
     options = dict(batch_size=16) | options
-    run = Training(tiny(), shuffled(*pictures()), steps=steps, **options)
+    run = Training(tiny(), Denoising(shuffled(*pictures())), steps=steps, **options)
     for _ in run:
         pass
     return run
@@ -99,18 +100,18 @@ def test_a_network_that_answers_v_exactly_has_no_loss(generator):
 
 @pytest.mark.parametrize("output, bias", [("v", 2.0), ("eps", 1.0)])
 def test_the_loss_falls_on_a_tiny_problem(output, bias):
-    reports = list(Training(tiny(output), shuffled(*pictures()), steps=100, batch_size=32, lr=3e-3, t_bias=bias))
+    reports = list(Training(tiny(output), Denoising(shuffled(*pictures()), bias), steps=100, batch_size=32, lr=3e-3))
     first, last = (torch.cat([r.losses for r in part]).mean().item() for part in (reports[:10], reports[-30:]))
     assert last < 0.65 * first  # (without learning it stays at 1)
-    assert all(r.losses.shape == r.t.shape == (32,) and r.losses.isfinite().all() for r in reports)
-    t = torch.cat([r.t for r in reports])
+    assert all(r.losses.shape == r.batch[1].shape == (32,) and r.losses.isfinite().all() for r in reports)
+    t = torch.cat([r.batch[1] for r in reports])
     assert 1 <= t.min() < 50 and 990 < t.max() <= 1000
     assert abs(t.double().mean().item() - 1000 * bias / (bias + 1)) < 25
 
 
 def test_what_was_learned_depends_on_the_label():
     """After 150 steps, x0_hat from pure noise shows the bar of the label that was asked for."""
-    run = Training(tiny(), shuffled(*pictures()), steps=150, batch_size=32, lr=4e-3, ema_decay=0.95)
+    run = Training(tiny(), Denoising(shuffled(*pictures())), steps=150, batch_size=32, lr=4e-3, ema_decay=0.95)
     for _ in run:
         pass
     noise = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -123,7 +124,7 @@ def test_what_was_learned_depends_on_the_label():
 
 def test_a_budget_in_steps_is_exact():
     for steps in (1, 7):
-        reports = list(Training(tiny(), shuffled(*pictures()), steps=steps, batch_size=2))
+        reports = list(Training(tiny(), Denoising(shuffled(*pictures())), steps=steps, batch_size=2))
         assert [r.step for r in reports] == list(range(1, steps + 1))
         assert [r.progress for r in reports] == pytest.approx([i / steps for i in range(1, steps + 1)])
         assert all(a.seconds < b.seconds for a, b in zip(reports, reports[1:]))
@@ -145,7 +146,7 @@ def test_a_budget_in_seconds_stops(monkeypatch):
 
     monkeypatch.setattr(training.time, "perf_counter", clock)
     reports = []
-    for report in Training(tiny(), shuffled(*pictures()), seconds=2, batch_size=2):
+    for report in Training(tiny(), Denoising(shuffled(*pictures())), seconds=2, batch_size=2):
         now[0] += 100
         reports.append(report)
     assert len(reports) == 8 and reports[-1].seconds == 2 and reports[-1].progress == 1
@@ -153,12 +154,12 @@ def test_a_budget_in_seconds_stops(monkeypatch):
 
 
 def test_a_budget_in_seconds_stops_by_the_real_clock():
-    reports = list(Training(tiny(), shuffled(*pictures()), seconds=0.5, batch_size=2))
+    reports = list(Training(tiny(), Denoising(shuffled(*pictures())), seconds=0.5, batch_size=2))
     assert 0.5 <= reports[-1].seconds < 5 and reports[-2].seconds < 0.5
 
 
 def test_the_ema_equals_a_hand_written_average():
-    run = Training(tiny(), shuffled(*pictures()), steps=30, batch_size=4, lr=1e-2, ema_decay=0.7)
+    run = Training(tiny(), Denoising(shuffled(*pictures())), steps=30, batch_size=4, lr=1e-2, ema_decay=0.7)
     average = None
     for report in run:
         new = {name: p.detach().clone() for name, p in run.model.named_parameters()}
@@ -182,8 +183,8 @@ def test_the_learning_rate_climbs_then_falls():
 
 
 def test_the_network_sees_the_learning_rate_of_its_progress(monkeypatch):
-    monkeypatch.setattr(training, "learning_rate", lambda progress: 0.0)
-    run = Training(tiny(), shuffled(*pictures()), steps=3, batch_size=2)
+    monkeypatch.setattr(training, "learning_rate", lambda progress, warm_up: 0.0)
+    run = Training(tiny(), Denoising(shuffled(*pictures())), steps=3, batch_size=2)
     before = {k: v.clone() for k, v in run.model.state_dict().items()}
     list(run)
     assert same(before, run.model.state_dict())
@@ -243,9 +244,8 @@ def test_labels_are_dropped_at_their_rate_and_belong_to_their_pictures():
     images, labels = pictures()
     for drop in (0.0, 0.25, 1.0):
         net = Listener()
-        run = Training(
-            Denoiser(net, ALPHA_BAR), shuffled(images, labels), steps=40, batch_size=100, t_bias=1.0, label_drop=drop
-        )
+        loss = Denoising(shuffled(images, labels), t_bias=1.0, label_drop=drop)
+        run = Training(Denoiser(net, ALPHA_BAR), loss, steps=40, batch_size=100)
         list(run)
         cond = torch.cat([cond for _, _, cond in net.seen])
         assert abs((cond == 4).double().mean().item() - drop) <= (0.03 if drop == 0.25 else 0)
@@ -257,7 +257,8 @@ def test_labels_are_dropped_at_their_rate_and_belong_to_their_pictures():
 
 def test_mixed_precision_trains_and_stays_close():
     exact, mixed = (
-        list(Training(tiny(), shuffled(*pictures()), steps=10, batch_size=16, amp=amp)) for amp in (False, True)
+        list(Training(tiny(), Denoising(shuffled(*pictures())), steps=10, batch_size=16, amp=amp))
+        for amp in (False, True)
     )
     losses = [torch.stack([r.losses.mean() for r in run]) for run in (exact, mixed)]
     torch.testing.assert_close(losses[0], losses[1], rtol=0.1, atol=0.02)
@@ -269,15 +270,15 @@ def test_mixed_precision_trains_and_stays_close():
 
 @pytest.mark.parametrize("stop", [0, 1, 5, 11, 12])
 def test_resume_continues_exactly(stop, tmp_path):
-    whole = Training(tiny(), shuffled(*pictures()), steps=12, batch_size=8)
+    whole = Training(tiny(), Denoising(shuffled(*pictures())), steps=12, batch_size=8)
     losses = [r.losses for r in whole]
-    first = Training(tiny(), shuffled(*pictures()), steps=12, batch_size=8)
+    first = Training(tiny(), Denoising(shuffled(*pictures())), steps=12, batch_size=8)
     for report in first if stop else ():
         if report.step == stop:
             break
     first.save(tmp_path / "c.safetensors")
 
-    second = Training(tiny(), shuffled(*pictures()), steps=12, batch_size=8, seed=99)
+    second = Training(tiny(), Denoising(shuffled(*pictures())), steps=12, batch_size=8, seed=99)
     for p in second.model.parameters():
         p.data += 1  # nothing of where it began may count
     for _ in zip(range(3), second):
@@ -300,14 +301,14 @@ def test_stopped_in_the_middle_of_a_step_it_begins_that_step_again(where, tmp_pa
         ordinary(8, first.generator) if where == "draw" else None
         raise KeyboardInterrupt
 
-    first = Training(tiny(), ordinary, steps=6, batch_size=8)
+    first = Training(tiny(), Denoising(ordinary), steps=6, batch_size=8)
     for _ in zip(range(3), first):
         pass
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(*((first, "draw") if where == "draw" else (training, "training_loss")), fails)
+        patch.setattr(*((first.loss, "draw") if where == "draw" else (losses, "training_loss")), fails)
         next(iter(first))
     first.save(tmp_path / "c.safetensors")
-    second = Training(tiny(), ordinary, steps=6, batch_size=8)
+    second = Training(tiny(), Denoising(ordinary), steps=6, batch_size=8)
     second.resume(tmp_path / "c.safetensors")
     for run in (first, second):  # in the same notebook, or from the checkpoint
         assert run.step == 3
@@ -318,26 +319,26 @@ def test_stopped_in_the_middle_of_a_step_it_begins_that_step_again(where, tmp_pa
 @pytest.mark.parametrize("before", [0, 3])
 def test_ctrl_c_in_the_middle_of_an_update_waits_for_its_end(before, tmp_path, monkeypatch):
     """Weights moved, average not yet, step not counted: there the interrupt must not get through."""
-    first = Training(tiny(), shuffled(*pictures()), steps=6, batch_size=8)
+    first = Training(tiny(), Denoising(shuffled(*pictures())), steps=6, batch_size=8)
     for _ in zip(range(before), first):
         pass
-    update = first.average.update_parameters
+    update = training.update_average
 
-    def pressed(model):
+    def pressed(*how):
         signal.raise_signal(signal.SIGINT)
-        update(model)
+        update(*how)
 
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without it
     try:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(first.average, "update_parameters", pressed)
+            patch.setattr(training, "update_average", pressed)
             next(iter(first))
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, usual)
     assert first.step == before + 1
     first.save(tmp_path / "c.safetensors")
-    second = Training(tiny(), shuffled(*pictures()), steps=6, batch_size=8)
+    second = Training(tiny(), Denoising(shuffled(*pictures())), steps=6, batch_size=8)
     second.resume(tmp_path / "c.safetensors")
     for run in (first, second):
         list(run)
@@ -345,16 +346,16 @@ def test_ctrl_c_in_the_middle_of_an_update_waits_for_its_end(before, tmp_path, m
 
 
 def test_a_checkpoint_keeps_the_seconds(tmp_path):
-    first = Training(tiny(), shuffled(*pictures()), seconds=1000, batch_size=2)
+    first = Training(tiny(), Denoising(shuffled(*pictures())), seconds=1000, batch_size=2)
     next(iter(first))
     first.save(tmp_path / "c.safetensors")
-    second = Training(tiny(), shuffled(*pictures()), seconds=1000, batch_size=2)
+    second = Training(tiny(), Denoising(shuffled(*pictures())), seconds=1000, batch_size=2)
     second.resume(tmp_path / "c.safetensors")
     assert (second.step, second.seconds, second.progress) == (1, first.seconds, first.progress)
 
 
 def test_saving_changes_nothing(tmp_path):
-    run = Training(tiny(), shuffled(*pictures()), steps=5, batch_size=16)
+    run = Training(tiny(), Denoising(shuffled(*pictures())), steps=5, batch_size=16)
     for report in run:
         run.save(tmp_path / f"{report.step}.safetensors")
     assert same(weights(run), weights(trained(5)))
@@ -374,7 +375,7 @@ def assert_unmoved_by(run: Training, path, message: str) -> None:
 
 @pytest.fixture
 def two_steps_in() -> Training:
-    run = Training(tiny(), shuffled(*pictures()), steps=4, batch_size=16)
+    run = Training(tiny(), Denoising(shuffled(*pictures())), steps=4, batch_size=16)
     for _ in zip(range(2), run):
         pass
     return run
@@ -395,7 +396,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(two_steps
     path = tmp_path / "c.safetensors"
     for other in (tiny(width=16), tiny(labels=5), Denoiser(UNet(3, 8, 4, size=8), ALPHA_BAR)):
         images = -torch.ones(4, other.net.config["channels"], 8, 8)
-        run = Training(other, shuffled(images, torch.arange(4)), steps=2, batch_size=2)
+        run = Training(other, Denoising(shuffled(images, torch.arange(4))), steps=2, batch_size=2)
         list(run)
         run.save(path)
         assert_unmoved_by(two_steps_in, path, "another network")
@@ -403,7 +404,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(two_steps
     assert_unmoved_by(two_steps_in, path, "not a checkpoint")
 
 
-@pytest.mark.parametrize("lost", ["generator", "average.n_averaged", "optimizer.0.exp_avg", "optimizer.1.step"])
+@pytest.mark.parametrize("lost", ["generator", "average.net.stem.weight", "optimizer.0.exp_avg", "optimizer.1.step"])
 def test_a_checkpoint_with_a_part_missing_is_refused_and_changes_nothing(lost, two_steps_in, tmp_path):
     path = tmp_path / "c.safetensors"
     two_steps_in.save(path)
@@ -440,11 +441,11 @@ import os, sys
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
-from test_training import Denoiser, Training, UNet, files, pictures, shuffled, tiny, weights
+from test_training import Denoising, Training, files, pictures, shuffled, tiny, weights
 
 def run(folder):
     path = os.path.join(folder, "checkpoint.safetensors")
-    run = Training(tiny(), shuffled(*pictures()), steps={steps}, batch_size=8)
+    run = Training(tiny(), Denoising(shuffled(*pictures())), steps={steps}, batch_size=8)
     if os.path.exists(path):
         run.resume(path)
     print("begin", run.step, flush=True)
@@ -454,7 +455,7 @@ def run(folder):
         print("saved", report.step, flush=True)
     files.write_tensors(os.path.join(folder, "weights.safetensors"), weights(run), {{}})
 
-next(iter(Training(tiny(), shuffled(*pictures()), steps=1, batch_size=8)))  # torch imports some more at the first optimizer
+next(iter(Training(tiny(), Denoising(shuffled(*pictures())), steps=1, batch_size=8)))  # torch imports some more at the first optimizer
 print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
@@ -529,7 +530,7 @@ def test_killed_at_random_moments_and_resumed_the_weights_are_the_same_bit_for_b
 )  # fmt: skip
 def test_a_budget_that_is_none_is_refused(budget, as_learner):
     with pytest.raises(ValueError, match="a budget above 0 in steps or in seconds, got steps="):
-        Training(tiny(), shuffled(*pictures()), **budget)
+        Training(tiny(), Denoising(shuffled(*pictures())), **budget)
 
 
 @pytest.mark.parametrize(
@@ -548,22 +549,22 @@ def test_a_budget_that_is_none_is_refused(budget, as_learner):
         (dict(label_drop=1.5), "label_drop=1.5"),
         (dict(ema_decay=1.0), "ema_decay=1.0"),
         (dict(lr=-1.0), "lr=-1.0"),
-        (dict(t_bias=0.5), "t_bias=0.5"),
+        (dict(t_bias=0.0), "t_bias=0.0"),
     ],
 )
 def test_bad_input(change, message, as_learner):
     images, labels = pictures()
-    data, options = dict(images=images, labels=labels), dict(steps=1)
+    data, loss, options = dict(images=images, labels=labels), dict(t_bias=2.0, label_drop=0.1), dict(steps=1)
     for name, value in change.items():
-        (data if name in data else options)[name] = value
+        next(part for part in (data, loss, options) if name in part or part is options)[name] = value
     with pytest.raises(ValueError, match=message):
-        next(iter(Training(tiny(), shuffled(**data), **options)))
+        next(iter(Training(tiny(), Denoising(shuffled(**data), **loss), **options)))
 
 
 @pytest.mark.parametrize("bias", [1.0, 2.0, 3.0])
 def test_times_are_drawn_with_the_density_that_the_docstring_states(bias, generator):
     u = torch.rand(200_000, generator=generator, dtype=torch.float64)
-    t = training.draw_times(u, 10, bias)
+    t = draw_times(u, 10, bias)
     expected = torch.arange(11, dtype=torch.float64).div(10).pow(bias).diff()  # P(t = k) = (k/T)^bias - ((k-1)/T)^bias
     torch.testing.assert_close(t.bincount(minlength=11)[1:] / len(u), expected, atol=4e-3, rtol=0, check_dtype=False)
-    assert training.draw_times(torch.tensor([0.0, 1 - 1e-16], dtype=torch.float64), 10, bias).tolist() == [1, 10]
+    assert draw_times(torch.tensor([0.0, 1 - 1e-16], dtype=torch.float64), 10, bias).tolist() == [1, 10]

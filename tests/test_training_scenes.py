@@ -2,15 +2,16 @@
 
 import pytest
 import torch
-from diffusion_tutorial.recipes import common, train_scenes
 from torch import nn
 
+from diffusion_tutorial import subjects
 from diffusion_tutorial.data import scenes
+from diffusion_tutorial.losses import Denoising, training_loss
 from diffusion_tutorial.models.text import Tokenizer
 from diffusion_tutorial.models.text_unet import TextUNet
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.schedules import cosine
-from diffusion_tutorial.training import Training, training_loss
+from diffusion_tutorial.training import Training
 
 TOKENIZER = Tokenizer(scenes.vocabulary())
 
@@ -37,7 +38,7 @@ def test_the_loss_falls_on_scenes_made_on_the_fly(as_learner):
     g = torch.Generator().manual_seed(1)
     x0, cond = told(12, g)
     asked = x0, torch.arange(80, 1000, 80), torch.randn(x0.shape, generator=g)
-    run = Training(painter(), told, steps=10, batch_size=2, lr=1e-2, t_bias=1.0, amp=False)
+    run = Training(painter(), Denoising(told, t_bias=1.0), steps=10, batch_size=2, lr=1e-2, amp=False)
     before = training_loss(run.model, *asked, cond).mean().item()
     reports = list(run)
     assert training_loss(run.model, *asked, cond).mean() < 0.99 * before
@@ -46,14 +47,14 @@ def test_the_loss_falls_on_scenes_made_on_the_fly(as_learner):
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
     """The scenes and their captions come from the generator that the checkpoint keeps."""
-    whole = Training(painter(), told, steps=4, batch_size=2, amp=False)
+    whole = Training(painter(), Denoising(told), steps=4, batch_size=2, amp=False)
     losses = [r.losses for r in whole]
-    first = Training(painter(), told, steps=4, batch_size=2, amp=False)
+    first = Training(painter(), Denoising(told), steps=4, batch_size=2, amp=False)
     for report in first:
         if report.step == 2:
             break
     first.save(tmp_path / "c.safetensors")
-    second = Training(painter(), told, steps=4, batch_size=2, amp=False, seed=99)
+    second = Training(painter(), Denoising(told), steps=4, batch_size=2, amp=False, seed=99)
     next(iter(second))
     second.resume(tmp_path / "c.safetensors")
     assert all(torch.equal(a.losses, b) for a, b in zip(list(second), losses[2:], strict=True))
@@ -91,24 +92,19 @@ def test_captions_are_dropped_whole_at_their_rate(drop, monkeypatch, as_learner)
     blank = torch.full((150, 3, 48, 48), -1.0)
     monkeypatch.setattr(scenes, "draw", lambda attributes, generator: blank)
     net = Listener()
-    list(Training(Denoiser(net, cosine()), noted, steps=4, batch_size=150, label_drop=drop))
+    list(Training(Denoiser(net, cosine()), Denoising(noted, label_drop=drop), steps=4, batch_size=150))
     given, seen = torch.cat(drawn), torch.cat(net.seen)
     null = (seen == TOKENIZER([""])).all(1)
     assert torch.equal(seen[~null], given[~null]) and len(given.unique(dim=0)) > 400
     assert abs(null.float().mean().item() - drop) <= (0.06 if drop == 0.3 else 0)
 
 
-def test_nothing_held_out_reaches_the_network(tmp_path, monkeypatch, as_learner):
-    """By the recipe's own source of pictures."""
+def test_nothing_held_out_reaches_the_network(monkeypatch, as_learner):
+    """By the subject's own source of pictures."""
     shown, ordinary = [], scenes.draw
     monkeypatch.setattr(scenes, "draw", lambda attributes, g: shown.append(attributes) or ordinary(attributes[:0], g))
-    source = {}
-    monkeypatch.setattr(
-        common, "train_denoiser", lambda *way, **said: source.update(draw=way[4]) or {"quality": {"accuracy": 1.0}}
-    )
-    settings = dict(width=8, predict="v", batch=2, lr=1e-3, t_bias=1.0, seed=0, precision="float32")
-    train_scenes(tmp_path, settings, steps=1, seconds=None, evaluate=0)
-    _, tokens = source["draw"](1000, torch.Generator().manual_seed(0))
+    subject = subjects.get("scenes")
+    _, tokens = subject.loss(subject.settings).draw(1000, torch.Generator().manual_seed(0))
     assert len(shown) == 1 and len(shown[0]) == len(tokens) == 1000 and not scenes.is_held_out(shown[0]).any()
     texts = [" ".join(TOKENIZER.decode(row)[1:]) for row in tokens]
     read = [scenes.read(text) for text in texts]

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from html import escape
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 from test_plotting import Page
 
-from diffusion_tutorial import widgets
+from diffusion_tutorial import page, widgets
 from diffusion_tutorial.data import digits
 from diffusion_tutorial.widgets.canvas import FOLDER
 
@@ -46,11 +47,9 @@ def press(widget, pixels=None) -> str:
     return widget.says
 
 
-def fallback(widget) -> str:
-    """The HTML for a page that knows no widgets."""
-    bundle, _ = widget._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle and bundle["text/plain"] == CAPTION
-    return bundle["text/html"]
+def still(widget) -> Image.Image:
+    """The picture for a page that knows no widgets."""
+    return Image.open(io.BytesIO(widget.still())).convert("RGB")
 
 
 def test_the_brush_fills_the_hole_that_was_painted():
@@ -85,14 +84,17 @@ def test_a_hole_to_begin_with_is_filled_at_once(mask, as_learner):
     fill = Recorder(DIGITS)
     box = widgets.brush(DIGITS[0], fill, CAPTION, ALT, mask=mask)
     assert len(fill.asked) == 1 and torch.equal(fill.asked[0], LOWER) and box.says == "Done."
-    canvas, *filled = pictures(fallback(box))
+    canvas = np.asarray(box.looks(6))
     known = digits.to_pixels(DIGITS)[0, :14].numpy().repeat(6, 0).repeat(6, 1)
     np.testing.assert_array_equal(canvas[:84], known[..., None].repeat(3, 2))
     assert canvas.shape == (168, 168, 3) and {tuple(c) for c in canvas[84:, :24].reshape(-1, 3)} == {
         (184, 127, 0),
         (0, 0, 0),
     }  # orange and black stripes over the dark lower half
-    assert len(filled) == 4
+    sheet = still(box)  # the canvas and four answers, each 336 pixels wide, under a line for labels
+    assert sheet.size == (5 * 336 + 4 * 16, 336 + 36)
+    answer = np.asarray(sheet)[36 + 6 :: 12, 1 * 352 + 6 : 1 * 352 + 336 : 12, 0]
+    np.testing.assert_allclose(answer, digits.to_pixels(DIGITS)[0].numpy(), atol=4)
 
 
 def test_without_a_hole_the_brush_asks_nothing_and_says_so():
@@ -117,9 +119,10 @@ def test_a_digit_to_begin_with_is_answered_at_once():
     answer = Recorder(DIGITS[:1])
     pad = widgets.sketchpad(answer, CAPTION, ALT, start=DIGITS[3])
     torch.testing.assert_close(answer.asked, [DIGITS[3]], atol=0, rtol=0)
-    canvas, answered = pictures(fallback(pad))
-    np.testing.assert_array_equal(canvas[::8, ::8], digits.to_pixels(DIGITS)[3].numpy())
-    np.testing.assert_array_equal(answered[::8, ::8], digits.to_pixels(DIGITS)[0].numpy())
+    sheet = np.asarray(still(pad))[36 + 6 :: 12, 6::12, 0].astype(int)
+    np.testing.assert_allclose(sheet[:, :28], digits.to_pixels(DIGITS)[3].numpy(), atol=4)
+    answered = np.asarray(still(pad))[36 + 6 :: 12, 352 + 6 :: 12, 0].astype(int)
+    np.testing.assert_allclose(answered, digits.to_pixels(DIGITS)[0].numpy(), atol=4)
 
 
 WIDGETS = {
@@ -165,13 +168,16 @@ def test_an_answer_that_is_no_pictures_is_named(make, bad, as_learner):
 
 
 @each_widget
-def test_a_page_without_a_kernel_has_caption_and_alt(make):
-    page = Page(fallback(make(Recorder(DIGITS))))
-    assert page.text == CAPTION and [tag for tag, _ in page.found][0] == "figure"
-    images = [attrs for tag, attrs in page.found if tag == "img"]
-    assert images[0]["alt"] == ALT and images[1]["alt"] == "answer, 1 of 4"
-    assert all("image-rendering:pixelated" in attrs["style"] for attrs in images)
-    assert "background:#fff" in page.found[0][1]["style"] and "color:#222" in page.found[0][1]["style"]
+def test_a_page_gets_a_picture_the_widget_and_the_caption(make, monkeypatch):
+    sent = []
+    monkeypatch.setattr(page, "display", lambda data, metadata, **options: sent.append((data, metadata)))
+    widget = make(Recorder(DIGITS))
+    widget._ipython_display_()
+    (picture, look), (live, _), (words, _) = sent
+    assert base64.b64decode(picture["image/png"]) == widget.still() and look["image/png"]["alt"] == ALT
+    assert live["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id and "text/html" not in live
+    assert words["text/plain"] == CAPTION == Page(words["text/html"]).text
+    assert widget.saved == still(widget).width
 
 
 @each_widget
@@ -204,24 +210,23 @@ def test_the_brush_refuses_a_mask_that_does_not_fit(as_learner):
 
 
 def test_the_divider_holds_both_pictures_exactly():
-    page = Page(html := widgets.divider(COLOURS[0], COLOURS[1], CAPTION, ALT, scale=4, names=("a <", "</script>")).data)
-    for shown, picture in zip(pictures(html), COLOURS[:2], strict=True):
-        np.testing.assert_array_equal(shown, (picture.add(1) * 127.5).round().byte().permute(1, 2, 0).numpy())
-    tags = {}
-    for tag, attrs in page.found:
-        tags.setdefault(tag, []).append(attrs)
-    (slider,) = tags["input"]
-    assert slider["type"] == "range" and slider["aria-label"] == "line between a < and </script>"
-    assert [image["alt"] for image in tags["img"]] == [f"a <: {ALT}", f"</script>: {ALT}"]
-    assert all("width:20px" in image["style"] and "height:24px" in image["style"] for image in tags["img"])
-    assert CAPTION in page.text and html.count("</script>") == 1  # a name cannot end the script
-    (stage,) = (attrs for attrs in tags["div"] if attrs.get("class") == "dt-divider")
-    assert "hidden" in stage  # where scripts do not run, the two stand side by side
+    shown = widgets.divider(COLOURS[0], COLOURS[1], CAPTION, ALT, scale=4, names=("a <", "</script>"))
+    html = shown.outputs()[1][0]["text/html"]
+    inside = json.loads(re.search(r"const facts = (\{.*\});\n", html)[1])["inside"]
+    for seen, picture in zip(pictures(inside), (COLOURS[1], COLOURS[0]), strict=True):
+        np.testing.assert_array_equal(seen, (picture.add(1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+    found = dict(Page(inside).found)
+    assert found["input"]["type"] == "range" and found["input"]["aria-label"] == "line between a < and </script>"
+    assert f'aria-label="{escape(ALT)}"' in inside and "max-width:20px" in inside
+    assert html.count("</script>") == 1  # a name cannot end the script
+    side_by_side = Image.open(io.BytesIO(shown.picture))
+    assert side_by_side.size == (2 * 40 + 16, 48 + 36)  # for pages where scripts do not run
 
 
 def test_two_dividers_do_not_share_a_name_and_one_is_always_the_same():
     one, again, other = (
-        widgets.divider(DIGITS[0], after, CAPTION, ALT).data for after in (DIGITS[1], DIGITS[1], DIGITS[2])
+        widgets.divider(DIGITS[0], after, CAPTION, ALT).outputs()[1][0]["text/html"]
+        for after in (DIGITS[1], DIGITS[1], DIGITS[2])
     )
     name = re.compile(r'<figure id="(divider-\w+)"')
     assert one == again and name.search(one)[1] != name.search(other)[1]

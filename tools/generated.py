@@ -29,6 +29,7 @@ def _setup() -> str:
             first,
             *more,
             '    get_ipython().run_line_magic("pip", "install --quiet --no-deps " + wanted)',
+            "import diffusion_tutorial  # noqa: F401  (before torch: it settles how threads wait)",
             OWN,
         ]
     )

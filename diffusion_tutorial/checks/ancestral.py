@@ -78,7 +78,7 @@ Exercise(
             clip_x=1.0
         ),
     },
-    hint="x0_hat = x0_from_eps(…).clamp(-1, 1); mean, var = q_posterior(…); return mean + sqrt(var) * noise, and x0_hat.",
+    nudge="Three things in turn: a guess of the clean picture, cut to its range; where the posterior is; a draw from it.",
 )
 
 
@@ -155,7 +155,7 @@ Exercise(
         "You told the network t - 1, where the step goes to. It is looking at x_t, so tell it t.": _loop(told=1),
         "You left the noise out. Hand noise[t] to the step that starts at t.": _loop(quiet=True),
     },
-    hint="for t in range(T, 0, -1): eps_hat from (x, t), then one step from t to t - 1 with noise[t]: samplers.ddpm_step(samplers.moment(…)).",
+    nudge="Walk from T down to 0, one step at a time, and write down t and s as you go.",
 )
 
 
@@ -209,5 +209,5 @@ Exercise(
             suspects(samples, held_out, train) * len(samples)
         ),
     },
-    hint="Two calls of metrics.nearest, both among `train`; the smallest distance of the held-out pictures is the limit.",
+    nudge="How near to the training pictures do pictures come that nobody can have copied? That is the measure.",
 )

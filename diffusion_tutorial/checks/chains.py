@@ -44,7 +44,7 @@ Exercise(
         "That is (p * P).sum(0), in which p_j has weighed column j. p is the mix of today, and today is the row: row i of P "
         "is weighed by p_i, before the rows are added up.": lambda P, p: (p * P).sum(0),
     },
-    hint="Worked by hand for rain tomorrow: chance of sun today times P[sunny, rainy], plus the same for cloudy and rainy.",
+    nudge="Work it out by hand for one kind of weather tomorrow: three ways lead there.",
 )
 
 Exercise(
@@ -69,7 +69,7 @@ Exercise(
             lambda P, p0, n: markov.stationary(P)
         ),
     },
-    hint="A loop of n single steps is as good as a matrix power. Try n = 0 by hand: nothing should change.",
+    nudge="Take one step after another, each from where the last one ended. With no step at all, nothing changes.",
 )
 
 Exercise(
@@ -96,7 +96,7 @@ Exercise(
             lambda P, p: markov.reverse(P, p).T
         ),
     },
-    hint="R[j, i] = p_i P[i, j] / sum_i p_i P[i, j]; every row of R adds up to 1.",
+    nudge="Bayes' rule, entry by entry: how often is it i and then j, of all the times that it is j?",
 )
 
 Exercise(
@@ -118,5 +118,5 @@ Exercise(
             lambda v, beta: ((1 - beta) * v + beta) ** 0.5
         ),
     },
-    hint="Var[a x + b eps] = a^2 Var[x] + b^2 for independent x and eps, as in 'Meet Gaussian noise'.",
+    nudge="The variances of independent things add up: what does a factor in front do to a variance?",
 )

@@ -6,11 +6,14 @@ or broken exercises still runs from top to bottom.
 """
 
 import inspect
+import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from diffusion_tutorial.checks import compare
 
 EXERCISES: dict[str, "Exercise"] = {}
 
@@ -20,7 +23,8 @@ class Exercise:
 
     name: how the lesson calls it. answer: the right function. cases: lists of arguments to try it on. mistakes: from a
     sentence that names a misconception to a function that makes it; each must differ from the answer on some case.
-    hint: what to look at when the answer is wrong in a way that nobody foresaw.
+    nudge: where to look when the answer is wrong in a way that nobody foresaw; one sentence that gives no formula away, for
+    the whole answer is a call of `solution`.
     """
 
     def __init__(
@@ -29,11 +33,12 @@ class Exercise:
         answer: Callable,
         cases: list[tuple],
         mistakes: dict[str, Callable],
-        hint: str = "",
+        nudge: str = "",
         tolerance: float = 1e-4,
     ):
         self.name, self.answer, self.cases, self.mistakes = name, answer, cases, mistakes
-        self.hint, self.tolerance = hint, tolerance
+        self.nudge, self.tolerance = nudge, tolerance
+        self.stuck = f'Stuck? checks.solution("{name}") shows an answer.'
         self.__doc__ = f"Check your solution of the exercise {name}. Stuck? checks.solution({name!r})"
         EXERCISES[name] = self
 
@@ -44,31 +49,59 @@ class Exercise:
     def verdict(self, attempt: Any) -> str:
         """The line that is printed, without the name in front."""
         if not callable(attempt):
-            return f"expected a function, got {_describe(attempt)}."
+            return f"expected a function, got {compare.describe(attempt)}."
         try:
             got = [attempt(*_copy(case)) for case in self.cases]
         except NotImplementedError:
             return "not attempted yet."
         except (Exception, SystemExit) as problem:
-            return f"your function stopped with {type(problem).__name__}: {_line(str, problem)}"
+            return _stopped(problem)
         if all(value is None or value is ... for value in got):
             return "not attempted yet."
-        expected = [self.answer(*_copy(case)) for case in self.cases]
+        expected = self._outcomes(self.answer)
         if self._same(got, expected):
             return "correct."
-        for sentence, mistake in self.mistakes.items():
-            if self._same(got, [mistake(*_copy(case)) for case in self.cases]):
-                return f"not yet. {sentence}"
-        return self._difference(got, expected)
+        return (
+            self._named(got)
+            or self._right_numbers(got, expected)
+            or self._nearly_named(got)
+            or self._else(got, expected)
+        )
+
+    def _outcomes(self, function: Callable) -> list:
+        return [function(*_copy(case)) for case in self.cases]
 
     def _same(self, got: list, expected: list) -> bool:
-        return all(_close(g, e, self.tolerance) for g, e in zip(got, expected))
+        return all(compare.close(g, e, self.tolerance) for g, e in zip(got, expected))
 
-    def _difference(self, got: list, expected: list) -> str:
-        for g, e in zip(got, expected):
-            if not _close(g, e, self.tolerance):
-                return f"not yet: expected {_describe(e)}, got {_describe(g)}. {self.hint}".rstrip()
-        raise AssertionError("only called where something differs")
+    def _named(self, got: list) -> str:
+        """The sentence of the misconception that gives just this."""
+        named = (sentence for sentence, mistake in self.mistakes.items() if self._same(got, self._outcomes(mistake)))
+        return next((f"not yet. {sentence}" for sentence in named), "")
+
+    def _right_numbers(self, got: list, expected: list) -> str:
+        """What is wrong around the numbers, if every case has the right ones."""
+        pairs = [(g, e) for g, e in zip(got, expected) if not compare.close(g, e, self.tolerance)]
+        said = [compare.right_numbers(g, e, self.tolerance) for g, e in pairs]
+        return f"not yet: {said[0]}." if said and all(said) else ""
+
+    def _nearly_named(self, got: list) -> str:
+        """The sentence of the misconception that gives these numbers in another container or shape."""
+        for sentence, mistake in self.mistakes.items():
+            made = zip(got, self._outcomes(mistake))
+            if all(compare.same_numbers(g, m, self.tolerance) for g, m in made):
+                return f"not yet. {sentence}"
+        return ""
+
+    def _else(self, got: list, expected: list) -> str:
+        """The first entry that differs, what all that differ have in common, and where to look."""
+        case, g, e = next(
+            (case, g, e) for case, g, e in zip(self.cases, got, expected) if not compare.close(g, e, self.tolerance)
+        )
+        where = f"{compare.difference(g, e, self.tolerance)}{_call(self.name, case)}."
+        return " ".join(
+            filter(None, ["not yet:", where, compare.pattern(got, expected, self.tolerance), self.nudge, self.stuck])
+        )
 
 
 def solution(name: str) -> None:
@@ -84,38 +117,26 @@ def _copy(case: tuple) -> tuple:
     return tuple(x.clone() if isinstance(x, Tensor) else x for x in case)
 
 
-def _close(got: Any, expected: Any, tolerance: float) -> bool:
-    if isinstance(expected, (tuple, list)):
-        fits = isinstance(got, (tuple, list)) and len(got) == len(expected)
-        return fits and all(_close(g, e, tolerance) for g, e in zip(got, expected))
-    if isinstance(expected, str):
-        return isinstance(got, str) and got == expected
-    try:
-        got, expected = torch.as_tensor(got), torch.as_tensor(expected)
-        if got.is_complex() and not expected.is_complex():
-            return False
-        got, expected = got.detach().double(), expected.double()
-    except Exception:  # whatever it is, it is no number
-        return False
-    return got.shape == expected.shape and torch.allclose(got, expected, rtol=tolerance, atol=tolerance)
+def _stopped(problem: BaseException) -> str:
+    """What is said when an attempt raises; if two shapes did not fit, how to make them."""
+    text = compare.line(str, problem)
+    fits = not re.search("must match the size|broadcast|shapes cannot be multiplied|size mismatch", text)
+    help_ = (
+        ""
+        if fits
+        else (
+            " Two shapes do not fit each other: print them. One number for each of n pictures has shape (n,); "
+            "x[:, None, None, None] gives it the three axes that pictures have besides."
+        )
+    )
+    return f"your function stopped with {type(problem).__name__}: {text}{help_}"
 
 
-def _describe(value: Any) -> str:
-    """A value in a few words: a number as it is, a tensor by its shape and its first entries."""
-    if isinstance(value, Tensor) and value.ndim:
-        first = ", ".join(f"{x:.4g}" for x in value.flatten()[:3].tolist())
-        return f"a tensor of shape {tuple(value.shape)} starting {first}"
-    if isinstance(value, (tuple, list)):
-        return "(" + ", ".join(_describe(x) for x in value[:3]) + (", …)" if len(value) > 3 else ")")
-    if isinstance(value, (int, float, Tensor)):
-        return _line("{:.4g}".format, value.item() if isinstance(value, Tensor) else value)
-    return _line(repr, value)
+def _call(name: str, case: tuple) -> str:
+    """ ", for f(0.5, 2)" where a case can be written in a few words."""
 
+    def plain(x: Any) -> bool:
+        return isinstance(x, (int, float, str, date)) or isinstance(x, list) and all(map(plain, x))
 
-def _line(say: Callable[[Any], str], value: Any, longest: int = 200) -> str:
-    """say(value) as one line that is not too long, whatever the value is."""
-    try:
-        text = " ".join(say(value).split())
-    except Exception:
-        text = f"something of type {type(value).__name__}"
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    text = ", ".join(map(str, case))
+    return f", for {name}({text})" if case and all(map(plain, case)) and len(text) <= 60 else ""

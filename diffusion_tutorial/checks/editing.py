@@ -72,7 +72,7 @@ Exercise(
             lambda x0, eps, a, t: eps
         ),
     },
-    hint="Two lines: t, a whole number for each picture, and q_sample(x0, t, eps, alpha_bar). Return x_t, then t.",
+    nudge="Which t does a strength stand for? From there, it is the mixing of picture and noise that you know.",
 )
 
 
@@ -127,7 +127,7 @@ Exercise(
             lambda x_s, eps_hat, s, t, alpha_bar, noise: x0_from_eps(x_s, eps_hat, s, alpha_bar)
         ),
     },
-    hint="Two lines: x0_from_eps(x_s, eps_hat, s, alpha_bar), then q_sample of it to t, with eps_hat for the noise.",
+    nudge="The clean picture that the guess implies, and then the same guess as its noise, at t.",
 )
 
 
@@ -194,5 +194,5 @@ Exercise(
         "it.": _blended(lambda mask, x, path_t, path, i: torch.where(mask, x, path_t), before=True),
         "The mask does nothing: that is the walk without it.": _blended(lambda mask, x, path_s, path, i: x),
     },
-    hint="zip(times, times[1:], path[1:]) gives t, s and the path at s; after each step torch.where(mask, x, path_s).",
+    nudge="After each step, what lies outside the mask comes from the path, from the place where the step arrived.",
 )

@@ -80,7 +80,7 @@ Exercise(
             lambda n, beta: math.sqrt((1 - beta) ** n)
         ),
     },
-    hint="Start from the variance 0 and do v = (1 - beta) * v + beta, n times; the spread is sqrt(v).",
+    nudge="Follow the variance from one step to the next, from 0 on, and take its root in the end.",
 )
 
 Exercise(
@@ -101,7 +101,7 @@ Exercise(
             lambda beta: torch.cumprod((1 - beta).sqrt(), dim=0)
         ),
     },
-    hint="alpha_bar[t] = (1 - beta[1]) * … * (1 - beta[t]) and alpha_bar[0] = 1; torch.cumprod makes running products.",
+    nudge="What one step keeps is a factor: multiply the factors of all steps up to t. Before the first, all is kept.",
 )
 
 Exercise(
@@ -123,7 +123,7 @@ Exercise(
         "(batch, 1, 1, 1) with schedules.at(alpha_bar, t, x0) or .view(-1, 1, 1, 1).": _wrong_axis,
         "You swapped the two factors: at t = 0 the picture must come back unchanged.": _q_sample(_rest, _root),
     },
-    hint="x_t = sqrt(a) x0 + sqrt(1 - a) eps, with a = schedules.at(alpha_bar, t, x0), one a for each picture.",
+    nudge="Each picture has an alpha_bar of its own, and the squares of the two factors add up to 1.",
 )
 
 Exercise(
@@ -147,6 +147,6 @@ Exercise(
         ),
         "Nothing changed: the last entry has to be exactly 0.": lambda ab: ab,
     },
-    hint="root = alpha_bar.sqrt(); subtract root[-1]; multiply so that entry 1 is what it was; set entry 0 to 1; square.",
+    nudge="Work on the square roots: shift them until the last is 0, then stretch them until entry 1 is what it was.",
     tolerance=1e-6,
 )

@@ -45,7 +45,7 @@ Exercise(
             lambda labels, u, share, null: torch.where(torch.arange(len(labels)) < share * len(labels), null, labels)
         ),
     },
-    hint="torch.where(u < share, null, labels): one decision for each picture.",
+    nudge="One decision for each picture: drop its label, or leave it as it is.",
 )
 
 
@@ -100,7 +100,7 @@ Exercise(
             lambda c, u, w: u + w * (c - u), torch.zeros_like
         ),
     },
-    hint="Two calls, with cond and without. At w = 0 the answer is eps_uncond, at w = 1 it is eps_cond.",
+    nudge="Try w at 0, where the wish must not matter, and at 1, where there is nothing to exaggerate.",
 )
 
 
@@ -156,5 +156,5 @@ Exercise(
             pick_w(ws, lows, highs, varieties)
         ),
     },
-    hint="First keep the places i with highs[i] >= max(lows); among them take the one with the largest varieties[i].",
+    nudge="Two steps: which w could be the best, going by their intervals? And which of those has the most variety?",
 )

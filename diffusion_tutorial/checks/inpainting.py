@@ -54,7 +54,7 @@ Exercise(
         "That is the whole picture, noised, the hole included. What is in the hole nobody knows; there x_s stays as it was "
         "drawn.": lambda x_s, x0, mask, t, s, noise, alpha_bar: q_sample(x0, s, noise, alpha_bar),
     },
-    hint="torch.where(mask, a, b) takes a where the mask is True. a is what was drawn, b the picture noised to s.",
+    nudge="Where the mask is True, what was drawn stays; elsewhere the known picture goes, with the noise that belongs to s.",
 )
 
 
@@ -106,7 +106,7 @@ Exercise(
         "That is a single step, from t - 1 to t. The way from s to t has t - s of them: put alpha_bar_s where you have "
         "alpha_bar at t - 1.": lambda x_s, s, t, noise, alpha_bar: q_step(x_s, t, noise, alpha_bar),
     },
-    hint="a = alpha_bar_t / alpha_bar_s; the two coefficients are sqrt(a) and sqrt(1 - a).",
+    nudge="From s to t only the steps between them count: what share of the signal do those keep?",
 )
 
 
@@ -173,5 +173,5 @@ Exercise(
         "In the second share you asked that all k are read alike. It is about two at a time: the share of pairs.": _all_alike,
         "In the second share you compared completions of different pictures, too. Only two of the same picture count.": _across,
     },
-    hint="readings[:, :, None] == readings[:, None, :] compares all pairs of a picture; k of the k * k are one with itself.",
+    nudge="Compare every completion of a picture with every other of the same picture, and none with itself.",
 )

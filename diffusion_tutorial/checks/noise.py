@@ -52,7 +52,7 @@ Exercise(
             n * math.erfc(k / s**2 / 2**0.5)
         ),
     },
-    hint="Write k for threshold / sigma, then compare with the table of section 2.",
+    nudge="How many standard deviations away is the threshold? The table of shares goes by that.",
 )
 
 Exercise(
@@ -72,7 +72,7 @@ Exercise(
             x0 + torch.sqrt(v * eps.abs())
         ),
     },
-    hint="Measure your fuzz: (x - x0).var() should be close to the variance that was asked for.",
+    nudge="Measure the variance of the fuzz that you added, and compare it with the one asked for.",
 )
 
 Exercise(
@@ -88,7 +88,7 @@ Exercise(
         ),
         "You averaged the variances. They add.": lambda sigmas: math.sqrt(sum(s**2 for s in sigmas) / len(sigmas)),
     },
-    hint="Try [0.3, 0.4] by hand: the triangle in Figure 1.6 has the answer.",
+    nudge="Try two amounts by hand, 0.3 and 0.4: the triangle in the lesson has the answer.",
 )
 
 Exercise(
@@ -107,6 +107,6 @@ Exercise(
         ),
         "That is the mean: the colour of the sky, not its fuzz.": torch.mean,
     },
-    hint="Subtract the mean, square, average, take the root.",
+    nudge="A patch of one grey holds fuzz and its grey: what is left without the grey?",
     tolerance=2e-3,  # dividing by n or by n - 1 is a matter of taste
 )

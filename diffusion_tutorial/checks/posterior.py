@@ -73,7 +73,7 @@ Exercise(
         "Your alpha is alpha_bar_t, the whole way from 0 to t. Only the way from s to t counts here: "
         "alpha = alpha_bar_t / alpha_bar_s.": lambda *args: _combine(*_opinions(*args, past=1.0)),
     },
-    hint="Print the mean and the variance of each of the two opinions, for one number and s = t - 1.",
+    nudge="Print the mean and the variance of each of the two opinions, for one number and one step.",
 )
 
 
@@ -108,7 +108,7 @@ Exercise(
             _weighted_median
         ),
     },
-    hint="Try every g on a grid and look where the weighted squared error is smallest.",
+    nudge="Try every g on a grid and look where the weighted squared error is smallest.",
 )
 
 
@@ -141,7 +141,7 @@ Exercise(
             lambda x_t, a: torch.tanh(math.sqrt(a) * x_t / math.sqrt(1 - a))
         ),
     },
-    hint="Weigh +1 and -1 by the height of their bells at x_t, then divide by the sum of the weights.",
+    nudge="How likely is each of the two at this x_t? The best guess lies between them accordingly.",
 )
 
 
@@ -182,5 +182,5 @@ Exercise(
             lambda steps, distances, floors: steps.index(enough_steps(steps, distances, floors))
         ),
     },
-    hint="For each n in turn, look at its distance and at all that come after it.",
+    nudge="For each n in turn, look at its distance and at all that come after it.",
 )

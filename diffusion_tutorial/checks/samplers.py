@@ -84,7 +84,7 @@ Exercise(
         "You cut x0_hat and kept the old eps_hat. The two have to say the same thing about x_t: find eps_hat anew, with "
         "eps_from_x0.": _ddim(again=False),
     },
-    hint="x_s = sqrt(a_s) x0_hat + sqrt(1 - a_s - sigma^2) eps_hat + sigma noise; return x_s and the cut x0_hat.",
+    nudge="x_s is made of three parts, picture, old noise and fresh noise: which strength has each at time s?",
 )
 
 
@@ -149,7 +149,7 @@ Exercise(
             lambda u, a, b, slope, h, here, tried: u - h * (here + slope(u - h * here, b)) / 2
         ),
     },
-    hint="here = slope(u, sigma); tried = u + (sigma_next - sigma) * here; there = slope(tried, sigma_next); average them.",
+    nudge="Heun's step looks twice: at the place where it is, and at the place where a first try lands.",
 )
 
 
@@ -182,5 +182,5 @@ Exercise(
             lambda n, T: [T - i * (T // n) for i in range(n + 1)]
         ),
     },
-    hint="A list of n + 1 whole numbers: the first is T, the last is 0, and round(T * (n - i) / n) between.",
+    nudge="Count the times that n steps need, and look at the first and the last of yours.",
 )

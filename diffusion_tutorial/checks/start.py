@@ -43,7 +43,7 @@ seeds = _TwoSeeds(
         "That is one seed; two pictures need two, with a comma between them.": lambda: 7,
         "A seed is a whole number: 7, not 7.5 and not '7'.": lambda: (7.5, 8.5),
     },
-    hint="Return two whole numbers with a comma between them.",
+    nudge="Return two whole numbers with a comma between them.",
 )
 
 dates = Exercise(
@@ -61,7 +61,7 @@ dates = Exercise(
             int(character) for character in date.strftime("%Y%m%d")
         ],
     },
-    hint="date.strftime('%d%m%Y') is a text of eight characters to go through.",
+    nudge="Every date has eight digits: how is the day written when it is a single one?",
 )
 
 turns = Exercise(
@@ -74,5 +74,5 @@ turns = Exercise(
         "It counts to 8 and starts again; 9 is a digit too.": lambda n: [i % 9 for i in range(n)],
         "There are always ten labels, whatever n is.": lambda n: list(range(10)),
     },
-    hint="What is left of i when the tens are taken away?",
+    nudge="What is left of i when the tens are taken away?",
 )

@@ -131,7 +131,7 @@ Exercise(
             _eps, score=lambda e: e.square().flatten(1).mean(1).sqrt()
         ),
     },
-    hint="x_t = forward.q_sample(x0, t, eps, alpha_bar); then the mean of (eps - denoiser(x_t, t))^2 over axes 1, 2 and 3.",
+    nudge="Follow one picture: noise it, ask for its noise, compare. Each picture gets one number.",
 )
 
 FLOATS = "The values are right, but they are floats: a time is a place in alpha_bar, and there is no place 3.0. End with .long()."
@@ -141,7 +141,7 @@ class WholeNumbers(Exercise):
     """An exercise whose answer has to be of a whole type; by their values alone 3 and 3.0 are the same."""
 
     def verdict(self, attempt: Any) -> str:
-        """As for every exercise; and right values of another type are told so."""
+        """As for any other, and then a look at the type."""
         said = super().verdict(attempt)
         if said == "correct." and any(
             torch.as_tensor(attempt(*_copy(case))).is_floating_point() for case in self.cases
@@ -176,7 +176,7 @@ WholeNumbers(
         "t has to be whole: cut the fraction off, with .long().": lambda u, T: 1 + u * T,
         FLOATS: lambda u, T: 1 + (u * T).floor(),
     },
-    hint="u = 0 has to give 1, and a u just below 1 has to give T.",
+    nudge="Try the ends: a u of 0 has to give 1, and a u just below 1 has to give T.",
 )
 
 Exercise(
@@ -203,7 +203,7 @@ Exercise(
         "it (batch, 1, 1, 1) with at(alpha_bar, t, x_t).": _wrong_axis,
         "The two factors are swapped. At small t, x_t is nearly x0.": _x0(_rest, _root),
     },
-    hint="Start from x_t = sqrt(a) x0 + sqrt(1 - a) eps, move the noise to the other side, divide.",
+    nudge="Start from the equation that mixes picture and noise, and solve it for the picture.",
 )
 
 Exercise(
@@ -236,6 +236,6 @@ Exercise(
             [f(t[:, None] * 10_000.0 ** (torch.arange(dim // 2) / (dim // 2))) for f in (torch.sin, torch.cos)], 1
         ),
     },
-    hint="freq is (dim / 2,), t[:, None] is (batch, 1), and their product (batch, dim / 2): its sines, then its cosines.",
+    nudge="One row for each t: first its sines at every speed, then its cosines.",
     tolerance=1e-3,  # the sine of a large angle in float32
 )

@@ -79,7 +79,7 @@ Exercise(
             lambda q, k, v, there: look_at_words(q, k, k, there)
         ),
     },
-    hint="scores (places, words), masked, softmax along dim=1, times v.",
+    nudge="Each place shares out its attention among the words that are there, and its shares add up to 1.",
 )
 
 
@@ -123,7 +123,7 @@ Exercise(
         "You removed the dropped captions from the batch. They stay, as the null caption: their pictures are what the network "
         "learns “any picture” from.": lambda tokens, u, share, null: tokens[u >= share],
     },
-    hint="torch.where((u < share)[:, None], null, tokens): one decision for each caption, the whole row replaced.",
+    nudge="One decision for each caption: it stays whole, or all of it goes.",
 )
 
 
@@ -176,5 +176,5 @@ Exercise(
             lambda denoiser, x_t, t, A, B, a: (1 - a) * denoiser(x_t, t) + a * denoiser(x_t, t, B)
         ),
     },
-    hint="Two calls with the same x_t and t, one for each prompt; at a = 0 only the first counts.",
+    nudge="Ask once for each prompt, about the same picture; at an a of 0 only the first counts.",
 )

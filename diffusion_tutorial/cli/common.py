@@ -94,13 +94,18 @@ def how(options: argparse.Namespace, usual: Walk) -> Walk:
 def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
     """The subject's model that --weights names, or the one that comes along."""
     if options.weights is None:
+        if subject.name not in pretrained.SHIPPED:
+            made = f"train them by `diffusion-tutorial train {subject.command}`, and name them by --weights"
+            raise UserError(f"--weights: none come along for {subject.name}; {made}")
         return pretrained.denoiser(subject.name)
     model = pretrained.read(options.weights)
     if not isinstance(model, Denoiser) or not subject.fits(model):
         holds = [other.name for other in subjects.every().values() if other.fits(model)]
         found = f"a denoiser of {holds[0]}" if holds else "a denoiser of other pictures"
         found = found if isinstance(model, Denoiser) else "a classifier"
-        raise UserError(f"--weights: {options.weights} holds {found}, expected a denoiser of {subject.name}")
+        along = "; leave --weights out for the one that comes along" if subject.name in pretrained.SHIPPED else ""
+        wanted = f"a denoiser of {subject.name}, as `train {subject.command}` makes it{along}"
+        raise UserError(f"--weights: {options.weights} holds {found}, expected {wanted}")
     return model
 
 

@@ -86,7 +86,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     subject, found = every[name]
     if options.against and not found.against:
         raise UserError(
-            f"--against: {name} {'is' if name.endswith('n') else 'are'} not measured against a set of real pictures; leave it out"
+            f"--against: {name} {'are' if name.endswith('s') else 'is'} not measured against a set of real pictures; leave "
+            "it out"
         )
     room, beside = evaluation.module(found), {"against": options.against} if found.against else {}
     if from_file:

@@ -8,10 +8,7 @@ from diffusion_tutorial import run, subjects
 from diffusion_tutorial.cli.common import UserError, _seed, check_folder, command
 from diffusion_tutorial.subjects import Trainable
 
-OPTIONS: dict[str, dict] = {  # of a setting, by its name
-    "data": dict(
-        choices=["full", "sample"], help="MNIST, all 60,000 digits or the 5,000 that come along (%(default)s)"
-    ),
+OPTIONS: dict[str, dict] = {  # of settings that several have, by name; what else there is says its own
     "width": dict(type=int, help="features of the U-Net, a multiple of 8 (%(default)s)"),
     "predict": dict(choices=["v", "eps"], help="what the network's output means (%(default)s)"),
     "batch": dict(type=int, metavar="N", help="pictures in a step (%(default)s)"),
@@ -40,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         part.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
         part.add_argument("--anew", action="store_true", help="begin anew, though there is a run in --out: replace it")
         for setting, value in what.settings.items():
-            part.add_argument(f"--{setting.replace('_', '-')}", default=value, **OPTIONS[setting])
+            part.add_argument(f"--{setting.replace('_', '-')}", default=value, **(OPTIONS | what.options)[setting])
         part.add_argument("--compile", action="store_true", help="hand the network to torch.compile")
         if what.evaluate:
             judged = "samples drawn and read back at the end (%(default)s)"

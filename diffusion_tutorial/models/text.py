@@ -9,10 +9,13 @@ every word see the others, so that "sea" may mean something else after "by the" 
 import difflib
 import re
 from collections.abc import Sequence
+from typing import NoReturn
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from diffusion_tutorial.data import english
 
 PAD, START = 0, 1  # two tokens that are no words: nothing more comes; here it begins
 
@@ -24,7 +27,8 @@ class UnknownWord(ValueError):
 class Tokenizer:
     """Captions as tokens: START, then one number for each word, then PAD up to `length`; (n, length) int64.
 
-    Upper case, commas and full stops are ignored. The null caption is START alone: an empty caption.
+    Upper case, commas and full stops are ignored, and words that say nothing about a picture are passed over: see
+    `understand`, which tells what was. The null caption is START alone: an empty caption.
     """
 
     def __init__(self, words: Sequence[str], length: int = 24):
@@ -40,11 +44,30 @@ class Tokenizer:
             raise ValueError(f"expected a list of captions, got one: {captions!r}")
         tokens = torch.full((len(captions), self.length), PAD)
         for row, caption in zip(tokens, captions):
-            numbers = [START, *(self._number(word) for word in self.split(caption))]
+            numbers = [START, *(self.number[word] for word in self.understand(caption)[0])]
             if len(numbers) > self.length:
                 raise ValueError(f"expected at most {self.length - 1} words, got {len(numbers) - 1}: {caption}")
             row[: len(numbers)] = torch.tensor(numbers)
         return tokens
+
+    def understand(self, caption: str) -> tuple[list[str], list[str]]:
+        """The words of a caption that become tokens, and a sentence for each kind of thing not taken as it was typed.
+
+        "can you draw two cats" is draw, cat: what says nothing about a picture is passed over, and a plural read as one
+        (data.english). UnknownWord for any other word that was never learned, and for one that turns the meaning round.
+        """
+        typed, words = self.split(caption), []
+        notes: dict[str, list[str]] = {}
+        if any(word not in self.number for word in typed):  # a caption of known words is these words, whatever else
+            typed = english.split(caption)
+        for word in typed:
+            found, opening, done = english.meaning(word, self.number) or self._refuse(word)
+            words += found
+            if opening:
+                notes.setdefault(opening, []).append(done)
+        if signs := english.signs(caption):
+            notes[english.NO_WORDS] = signs
+        return words, [f"{opening}: {', '.join(dict.fromkeys(said))}" for opening, said in notes.items()]
 
     @staticmethod
     def split(caption: str) -> list[str]:
@@ -55,11 +78,15 @@ class Tokenizer:
         """What each token stands for, START as "[start]", without the padding: the columns of an attention map."""
         return ["[start]" if i == START else self.words[i - START - 1] for i in tokens.tolist() if i != PAD]
 
-    def _number(self, word: str) -> int:
-        if word in self.number:
-            return self.number[word]
-        near = difflib.get_close_matches(word, self.words, n=3, cutoff=0.5)
-        hint = f"the nearest that it knows: {', '.join(near)}" if near else f"it knows {len(self.words)} words"
+    def _refuse(self, word: str) -> NoReturn:
+        if english.negates(word):
+            hint = (
+                "it turns the meaning round, so it is not passed over: say what should be there, and what should not by "
+                "--negative of `sample scenes` (negative= in Python)"
+            )
+        else:
+            near = difflib.get_close_matches(english.plain(word), self.words, n=3, cutoff=0.5)
+            hint = f"the nearest that it knows: {', '.join(near)}" if near else f"it knows {len(self.words)} words"
         raise UnknownWord(f'the model never learned the word "{word}"; {hint}')
 
 

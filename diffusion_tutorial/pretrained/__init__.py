@@ -59,7 +59,14 @@ def denoiser(name: str) -> Denoiser:
 
 def read(path: str | Path) -> nn.Module:
     """The model in a weights file that `write` wrote, in float32 and evaluation mode; files.BadFile if it is not one."""
+    path = Path(path)
+    if path.is_dir():
+        raise files.BadFile(f"{path} is a folder; {_inside(path)}")
     tensors, about = files.read_tensors(path)
+    if isinstance(about, dict) and about.get("kind") == "checkpoint":
+        raise files.BadFile(
+            f"{path} does not hold weights of this package: it is a checkpoint, to go on from; {_inside(path.parent, path)}"
+        )
     try:
         if about["kind"] in DENOISERS:
             net, alpha_bar = DENOISERS[about["kind"]](**about["net"]), tensors.pop("alpha_bar")
@@ -70,6 +77,17 @@ def read(path: str | Path) -> nn.Module:
     except (KeyError, TypeError, ValueError, RuntimeError) as problem:
         raise files.BadFile(f"{path} does not hold weights of this package ({problem})") from problem
     return model.eval().requires_grad_(False)
+
+
+def _inside(folder: Path, but: Path | None = None) -> str:
+    """Which file was meant, where a folder is named, or a checkpoint in it."""
+    found = sorted(
+        path for path in folder.glob("*.safetensors") if path not in (but, folder / "checkpoint.safetensors")
+    )
+    where = "beside it" if but else "in it"
+    if found:
+        return f"name the weights {where}: {', '.join(map(str, found))}"
+    return f"there are no weights {where}; they are written when a training ends"
 
 
 def write(path: str | Path, model: nn.Module) -> str:

@@ -32,9 +32,10 @@ class Trainable:
     title: str  # a line of the card: what it is
     licence: str  # of the weights
     examples: tuple[str, ...] = ()  # for --help
-    settings: dict[
-        str, Any
-    ]  # what a run is made of besides its budget, with the values that it has unless one says otherwise
+    settings: dict[str, Any]  # what a run is made of besides its budget, with its values unless one says otherwise
+    options: dict[
+        str, dict
+    ] = {}  # how --NAME is read, of settings that others do not have: keyword arguments of argparse's
     training: dict[str, Any] = {}  # more arguments of Training, the same in every run
     evaluate = 0  # samples that are drawn and judged at the end of a training, unless one says otherwise
 

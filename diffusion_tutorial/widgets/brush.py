@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion_tutorial import editing
-from diffusion_tutorial.widgets.canvas import FOLDER, Canvas, data_uri, enlarged
+from diffusion_tutorial.widgets.canvas import FOLDER, SHARED, Canvas, data_uri, enlarged
 
 ORANGE, BLACK = (230, 159, 0), (0, 0, 0)  # the stripes over the hole, of plotting.COLOURS; brush.js draws the same
 COVER = 0.8  # how much of the picture they hide
@@ -19,7 +19,7 @@ COVER = 0.8  # how much of the picture they hide
 class Brush(Canvas):
     """The picture under a brush; `drawing()` is the hole, True where to fill. Made by `brush`."""
 
-    _esm = (FOLDER / "canvas.js").read_text(encoding="utf-8") + (FOLDER / "brush.js").read_text(encoding="utf-8")
+    _esm = SHARED + (FOLDER / "brush.js").read_text(encoding="utf-8")
     EMPTY = "There is no hole yet: paint over the part that should be filled, or choose a ready-made hole."
     WORKING = "Filling the hole …"
     picture = traitlets.Unicode().tag(sync=True)
@@ -32,13 +32,13 @@ class Brush(Canvas):
         """The hole that is painted now, True where to fill."""
         return torch.tensor(self.pixels).view(self.height, self.width).bool()
 
-    def looks(self) -> Image.Image:
+    def looks(self, zoom: int) -> Image.Image:
         """The picture with stripes over its hole."""
-        image = enlarged(self.x0, self.scale).convert("RGB")
+        image = enlarged(self.x0, zoom).convert("RGB")
         pixels = torch.from_numpy(np.array(image))
         y, x = torch.meshgrid(torch.arange(image.height), torch.arange(image.width), indexing="ij")
-        striped = (1 - COVER) * pixels + COVER * torch.tensor([ORANGE, BLACK])[(x + y) // 4 % 2]
-        hole = self.drawing().repeat_interleave(self.scale, 0).repeat_interleave(self.scale, 1)
+        striped = (1 - COVER) * pixels + COVER * torch.tensor([ORANGE, BLACK])[(x + y) // zoom % 2]
+        hole = self.drawing().repeat_interleave(zoom, 0).repeat_interleave(zoom, 1)
         return Image.fromarray(torch.where(hole[..., None], striped, pixels).byte().numpy())
 
 
@@ -54,8 +54,8 @@ def brush(
 
     picture: (1 or 3, h, w) in [-1, 1], shown `scale` times as large. fill: takes a bool mask, True where to fill, and
     returns pictures (n, c, h, w) in [-1, 1]; a ValueError's sentence is shown. mask: the hole to begin with; it is
-    filled at once, so that the page shows it without a kernel too. Painting needs a mouse, a pen or a finger; the menu
-    of ready-made holes works by keyboard.
+    filled at once, so that the page shows it without a kernel too. By keyboard, the arrows move over the picture and the
+    space bar paints (with shift, the arrows paint as they go), or the menu has ready-made holes.
     """
     if picture.ndim != 3 or picture.shape[0] not in (1, 3) or not picture.abs().max() <= 1:
         came = f"{tuple(picture.shape)} from {picture.min():.3g} to {picture.max():.3g}"

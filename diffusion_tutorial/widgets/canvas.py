@@ -5,12 +5,10 @@ Python answers with `says` and `shown` and lowers `busy` again.
 """
 
 import base64
-import hashlib
 import html
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import anywidget
 import traitlets
@@ -18,32 +16,37 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from diffusion_tutorial import plotting
+from diffusion_tutorial import page
+from diffusion_tutorial.widgets.figure import SAVED, alive
 
-PAIR = "display:flex;flex-wrap:wrap;gap:16px;align-items:flex-start"
 ROW, CELLS = "display:flex;gap:8px;align-items:center;margin-bottom:4px", "display:flex;flex-wrap:wrap;gap:4px"
 FOLDER = Path(__file__).parent
+SIDE = 168  # of each picture on a page that knows no widgets, about
+MOST = 4  # pictures of each row of an answer that a page shows which knows no widgets
+SHARED = SAVED + (FOLDER / "canvas.js").read_text(encoding="utf-8")  # before the script of each kind of canvas
 
 
 class Canvas(anywidget.AnyWidget):
     """A canvas of `width` x `height` pixels shown `scale` times as large, a button, and beside it what `answer` returned.
 
     A kind of canvas says what `drawing()` makes of its pixels, how it `looks()` without a kernel, and the sentences
-    EMPTY and WORKING. Where the page knows no widgets, the figure as last drawn is shown in its place.
+    EMPTY and WORKING. Where the page knows no widgets, the figure stands there as it was when it was put on the page.
     """
 
     _css = FOLDER / "canvas.css"
     EMPTY = WORKING = ""
-    caption, alt = traitlets.Unicode().tag(sync=True), traitlets.Unicode().tag(sync=True)
+    caption, alt = traitlets.Unicode(), traitlets.Unicode().tag(sync=True)
     width, height = traitlets.Int().tag(sync=True), traitlets.Int().tag(sync=True)
     scale = traitlets.Int().tag(sync=True)
     pixels = traitlets.List(traitlets.Int()).tag(sync=True)  # row by row; 0 is where nothing is drawn
     busy = traitlets.Bool(False).tag(sync=True)
     says, shown = traitlets.Unicode().tag(sync=True), traitlets.Unicode().tag(sync=True)
+    saved = traitlets.Int().tag(sync=True)  # the width of the picture for pages that know no widgets
 
     def __init__(self, answer: Callable[[Tensor], Tensor | Mapping[str, Tensor]], **values: object):
         super().__init__(**values)
         self.answer = answer
+        self.answered: Mapping[str, Tensor] = {}
         self.observe(self._ask, names="busy")
         self.busy = any(self.pixels)  # what is there at the start is answered at once
 
@@ -51,8 +54,8 @@ class Canvas(anywidget.AnyWidget):
         """What the pixels mean: the tensor that `answer` takes."""
         raise NotImplementedError
 
-    def looks(self) -> Image.Image:
-        """The canvas as a picture, `scale` times as large."""
+    def looks(self, zoom: int) -> Image.Image:
+        """The canvas as a picture, `zoom` times as large."""
         raise NotImplementedError
 
     def _ask(self, change: object) -> None:
@@ -63,36 +66,43 @@ class Canvas(anywidget.AnyWidget):
         try:
             if any(self.pixels):
                 self.says = self.WORKING
-                self.shown = pictures_html(self.answer(self.drawing()), self.scale)
+                rows = as_rows(self.answer(self.drawing()))
+                self.shown, self.answered = pictures_html(rows, self.scale), rows
             says = "Done." if any(self.pixels) else self.EMPTY
         except ValueError as problem:
-            self.shown, says = "", f"{str(problem).rstrip('.')}."
+            self.shown, self.answered, says = "", {}, f"{str(problem).rstrip('.')}."
         except Exception as problem:
             says = f"{type(problem).__name__}: {problem}"
             raise
         finally:
             self.says, self.busy = says, False
 
-    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict] | None:
-        shown = super()._repr_mimebundle_(**options)  # ipywidgets 8; 7 displays itself in another way
-        if shown is None:
-            return None
-        bundle, metadata = shown
-        page = (
-            f'<figure style="{plotting.CARD}"><div style="{PAIR}">{picture_html(self.looks(), self.alt)}'
-            f'<div style="flex:1 1 20em">{self.shown}</div></div>{plotting.caption_html(self.caption)}</figure>'
-        )
-        return {**bundle, "text/html": page, "text/plain": self.caption}, metadata
+    def still(self) -> bytes:
+        """The canvas, and after it the first pictures that were answered: a PNG for pages that know no widgets."""
+        zoom = max(1, SIDE // self.width) * page.SHARP
+        answered = [(name, enlarged(x, zoom)) for name, row in self.answered.items() for x in row[:MOST]]
+        return page.stills([("drawn here", self.looks(zoom)), *answered], columns=MOST + 1)
+
+    def _ipython_display_(self, **options: object) -> None:
+        still = self.still()
+        self.saved = page.own_width(still)
+        page.Shown(still, self.caption, self.alt, alive(self, self))._ipython_display_()
 
 
-def pictures_html(rows: Float[Tensor, "n c h w"] | Mapping[str, Float[Tensor, "n c h w"]], scale: int) -> str:
-    """Rows of pictures, {name: (n, c, h, w)} or one row without a name: one picture `scale` times as large, more, half."""
-    rows = rows if isinstance(rows, Mapping) else {"": rows}
+def as_rows(answer: Float[Tensor, "n c h w"] | Mapping[str, Float[Tensor, "n c h w"]]) -> Mapping[str, Tensor]:
+    """Rows of pictures, {name: (n, c, h, w)}, of rows or of one row without a name; a ValueError if it is none."""
+    rows = answer if isinstance(answer, Mapping) else {"": answer}
+    for row in rows.values():
+        if row.ndim != 4 or not len(row):
+            raise ValueError(f"expected pictures (n, 1 or 3, h, w) to show, got shape {tuple(row.shape)}")
+    return rows
+
+
+def pictures_html(rows: Mapping[str, Float[Tensor, "n c h w"]], scale: int) -> str:
+    """Rows of pictures, {name: (n, c, h, w)}: one picture `scale` times as large, more of them half as large."""
     zoom = scale if all(len(row) == 1 for row in rows.values()) else max(1, scale // 2)
     lines = []
     for name, row in rows.items():
-        if row.ndim != 4 or not len(row):
-            raise ValueError(f"expected pictures (n, 1 or 3, h, w) to show, got shape {tuple(row.shape)}")
         label = f'<span style="flex:0 0 6em">{html.escape(name)}</span>' if name else ""
         images = [
             picture_html(enlarged(picture, zoom), f"{name or 'answer'}, {i} of {len(row)}")
@@ -113,11 +123,6 @@ def data_uri(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "png", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def identity(kind: str, *contents: str) -> str:
-    """An id on the page for a figure of a kind: another for other contents, always the same for the same."""
-    return f"{kind}-{hashlib.sha256(''.join(contents).encode()).hexdigest()[:12]}"
 
 
 def enlarged(picture: Float[Tensor, "c h w"], zoom: int = 1) -> Image.Image:

@@ -1,10 +1,12 @@
 """A field for a sentence: type one, press Enter, and the pictures are drawn."""
 
-import html
+import contextlib
+import textwrap
 from collections.abc import Callable
 
 import ipywidgets
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from diffusion_tutorial import plotting
@@ -20,37 +22,38 @@ def prompt_box(
     prompt: str = "",
     seed: int = 0,
     w: float = 3.0,
+    understand: Callable[[str], tuple[list[str], list[str]]] | None = None,
 ) -> LiveFigure:
     """A text field, a seed and a guidance scale w over draw(prompt, seed, w); drawn again when one of them changes.
 
     draw: returns pictures in [-1, 1]. Where it raises a ValueError, for example models.text.UnknownWord, its sentence
-    stands in place of the pictures. What was asked for is added to the caption, so that it is also on a page without a kernel.
+    stands over the pictures, which stay as they were. understand: the tokenizer's, so that the box says what of the sentence
+    is not taken as it was typed. What was asked for stands in the picture, so that it is also on a page without a kernel.
     """
     look = dict(style={"description_width": "initial"}, continuous_update=False)
     text = ipywidgets.Text(prompt, placeholder="type a sentence, press Enter", description="prompt", **look)
-    text.layout.width, text.layout.max_width = "40em", "100%"
+    text.layout.width, text.layout.max_width = "40em", "calc(100% - 4px)"
     number = ipywidgets.BoundedIntText(seed, min=0, max=9999, description="seed", layout={"width": "9em"}, **look)
     scale = ipywidgets.FloatSlider(w, min=0, max=12, step=0.5, readout_format=".1f", description="w", **look)
-    note = ipywidgets.HTML()
-    live = LiveFigure([text, ipywidgets.HBox([number, scale]), note], caption, alt)
-
-    def say(sentence: str) -> None:
-        note.value = f'<p role="status" style="margin:0">{html.escape(sentence)}</p>'
+    live = LiveFigure([text, ipywidgets.HBox([number, scale], layout={"flex_flow": "row wrap"})], caption, alt)
 
     def redraw(change: object = None) -> None:
         asked = " ".join(text.value.split())
-        say("Drawing …")
-        try:
-            pictures = draw(asked, number.value, scale.value)
-        except ValueError as problem:
-            live.picture.value = f'<p role="alert">{html.escape(str(problem))}.</p>'
-            say("Nothing drawn.")
-            return
-        live.caption = f"{caption} Asked for: {asked or '(nothing)'}; seed {number.value}, w = {scale.value:g}."
-        live.redraw(plotting.images(pictures, size=1.3))
-        say("" if asked else NO_WORDS)
+        what = f"{asked or '(nothing)'}; seed {number.value}, w = {scale.value:g}"
+        heard: list[str] = []
+
+        def make() -> Figure:
+            words, notes = understand(asked) if understand else ([asked] if asked else [], [])
+            heard.extend([f"{note[0].upper()}{note[1:]}." for note in notes] + ([] if words else [NO_WORDS]))
+            figure = plotting.images(draw(asked, number.value, scale.value), size=1.3)
+            figure.suptitle(textwrap.fill(what, 60).replace("$", r"\$"), fontsize=10)
+            live.alt = f"{alt} Asked for: {what}."
+            return figure
+
+        live.draw(make, done=lambda: " ".join([f"Drawn: {what}.", *heard]))
 
     for control in (text, number, scale):
         control.observe(redraw, names="value")
-    redraw()
+    with contextlib.suppress(ValueError):  # its sentence is on the page
+        redraw()
     return live

@@ -2,41 +2,37 @@
 
 import base64
 import html
-import json
 from collections.abc import Sequence
 
-from IPython.display import HTML
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from diffusion_tutorial import plotting
-from diffusion_tutorial.widgets.canvas import enlarged, identity
+from diffusion_tutorial import page
+from diffusion_tutorial.widgets.canvas import enlarged
+from diffusion_tutorial.widgets.moving import moving
 
-_PAGE = """<figure id="{id}" style="{card}">
-<img alt="{alt}" src="data:image/png;base64,{sprite}" style="max-width:100%;background:#fff">
-<div class="dt-film" hidden="hidden"><div role="img" aria-label="{alt}" style="width:{w}px;height:{h}px;max-width:100%;\
-background-repeat:no-repeat;background-size:{total_w}px {total_h}px;image-rendering:{rendering}"></div>
-<label style="display:flex;gap:.6em;align-items:center;max-width:{w}px;min-width:24em">{name}
-<input type="range" min="0" max="{last}" value="{start}" step="1" aria-label="{name}" style="flex:1">
-<output style="min-width:6em"></output></label></div>
-{caption}</figure>
-<script>(() => {{
-  for (const root of document.querySelectorAll("[id='{id}']:not([data-ready])")) {{
-    root.dataset.ready = "true";
-    const labels = {labels};
-    const film = root.querySelector(".dt-film"), sheet = root.querySelector("img");
-    const frame = film.firstElementChild, slider = film.querySelector("input"), out = film.querySelector("output");
-    slider.dataset.lmSuppressShortcuts = "true"; // the arrows move it, and not JupyterLab's cursor
-    const go = () => {{
-      const i = +slider.value, x = (i % {columns}) * {w}, y = Math.floor(i / {columns}) * {h};
-      frame.style.backgroundPosition = `-${{x}}px -${{y}}px`; out.textContent = labels[i];
+DPI, SHARP = 80, 1.5  # of a figure in a film, on the page; and how sharp, for films are heavy
+_FILM = """<div class="dt-film" style="{card};width:{card_w}px">
+<div {scrolls}style="overflow-x:auto"><canvas role="img" aria-label="{alt}" width="{w}" height="{h}" style="display:block;\
+width:100%;min-width:{least}px;max-width:{page_w}px;height:auto;image-rendering:{rendering}"></canvas></div>
+<label style="display:flex;flex-wrap:wrap;gap:0 .6em;align-items:center">{name}
+<input type="range" min="0" max="{last}" value="{start}" step="1" aria-label="{name}" \
+style="flex:1 1 10em;min-width:0;height:44px;margin:0">
+<output style="flex:0 1 auto;min-width:6em"></output></label></div>"""
+_RUN = """
+    const canvas = root.querySelector("canvas"), slider = root.querySelector("input"), out = root.querySelector("output");
+    for (const moved of [slider, canvas.parentElement]) moved.dataset.lmSuppressShortcuts = "true"; // the arrows move them, and not JupyterLab's cursor
+    const sheet = new Image(), { width: w, height: h } = canvas, { labels, columns } = facts;
+    const go = () => {
+      const i = +slider.value;
+      canvas.getContext("2d").drawImage(sheet, (i % columns) * w, Math.floor(i / columns) * h, w, h, 0, 0, w, h);
+      out.textContent = labels[i];
       slider.setAttribute("aria-valuetext", labels[i]);
-    }};
-    frame.style.backgroundImage = `url(${{sheet.src}})`;
-    slider.addEventListener("input", go); go(); film.hidden = false; sheet.style.display = "none";
-  }}
-}})();</script>"""
+    };
+    sheet.onload = () => { slider.addEventListener("input", go); go(); root.dataset.ready = "true"; };
+    sheet.src = facts.sheet;"""
 
 
 def scrubber(
@@ -48,52 +44,68 @@ def scrubber(
     start: int = 0,
     scale: int = 6,
     columns: int | None = None,
-) -> HTML:
+) -> page.Shown:
     """Frames under a slider called `name`, with `labels[i]` beside it at frame i, beginning at frame `start`.
 
-    frames: figures of equal size, or pictures (n, c, h, w) in [-1, 1], shown `scale` times as large. All frames travel
-    in one picture of `columns` frames a row, which is also what a reader without scripts sees.
+    frames: figures of equal size, or pictures (n, c, h, w) in [-1, 1], shown `scale` times as large. Where the page is narrow,
+    they are smaller, except figures with words in them, which are moved sideways. All frames travel in one picture of `columns` frames a row. A reader without scripts sees some of them, from the
+    first to the last, in a picture.
     """
     if not len(frames) or not 0 <= start < len(frames):
         raise ValueError(f"expected frames and a start among them, got {len(frames)} frames and start = {start}")
     if len(frames) != len(labels):
         raise ValueError(f"expected one label for each of the {len(frames)} frames, got {len(labels)}")
-    pixels = isinstance(frames, Tensor)
-    cells = _cells(frames)
-    zoom = scale if pixels else 1
-    columns = columns or min(len(cells), 10 if pixels else 4)
+    if isinstance(frames, Tensor) and (
+        frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all()
+    ):
+        raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
+    pixels, dpi = isinstance(frames, Tensor), int(DPI * SHARP)
+    cells = [
+        enlarged(f) if isinstance(f, Tensor) else page.rendered(f, dpi, tight=False).convert("RGB") for f in frames
+    ]
     if len({c.size for c in cells}) > 1:
         raise ValueError(f"expected frames of one size, got {sorted({c.size for c in cells})} pixels")
+    w, h = cells[0].size
+    page_w = w * scale if pixels else round(w / SHARP)
+    columns = columns or min(len(cells), 10 if pixels else 4)
+    sheet = page.shrink(_sheet(cells, columns), colours=128 if pixels else 64)
+    whole = not pixels and page_w > page.NARROW and any(map(page.has_words, frames))
+    names = [str(label) for label in labels]
+    film = _FILM.format(
+        card=page.CARD,
+        card_w=max(page_w, 360) + 16,
+        page_w=page_w,
+        least=page_w if whole else 0,
+        scrolls='class="dt-whole" tabindex="0" ' if whole else "",
+        w=w,
+        h=h,
+        alt=html.escape(alt),
+        name=html.escape(name),
+        last=len(cells) - 1,
+        start=start,
+        rendering="pixelated" if pixels else "auto",
+    )
+    facts = {
+        "labels": names,
+        "columns": columns,
+        "sheet": f"data:image/png;base64,{base64.b64encode(sheet).decode()}",
+    }
+    return moving("film", film, _RUN, facts, _stills(cells, names, pixels), caption, alt)
+
+
+def _sheet(cells: list[Image.Image], columns: int) -> Image.Image:
+    """All frames in one picture, row by row."""
     w, h = cells[0].size
     sheet = Image.new(cells[0].mode, (w * columns, h * -(-len(cells) // columns)), "white")
     for i, cell in enumerate(cells):
         sheet.paste(cell, ((i % columns) * w, i // columns * h))
-    sprite = base64.b64encode(plotting.shrink(sheet, colours=128 if pixels else 64)).decode()
-    return HTML(
-        _PAGE.format(
-            id=identity("film", caption, sprite),
-            card=plotting.CARD,
-            alt=html.escape(alt),
-            caption=plotting.caption_html(caption),
-            name=html.escape(name),
-            sprite=sprite,
-            rendering="pixelated" if pixels else "auto",
-            w=w * zoom,
-            h=h * zoom,
-            total_w=sheet.width * zoom,
-            total_h=sheet.height * zoom,
-            columns=columns,
-            last=len(cells) - 1,
-            start=start,
-            labels=json.dumps([str(label) for label in labels]).replace("<", "\\u003c"),
-        )
-    )
+    return sheet
 
 
-def _cells(frames: Sequence[Figure] | Tensor) -> list[Image.Image]:
-    """Each frame as a picture, pixel for pixel; a ValueError if the frames are pictures of another kind or not finite."""
-    if not isinstance(frames, Tensor):
-        return [plotting.rendered(figure, 80, tight=False).convert("RGB") for figure in frames]
-    if frames.ndim != 4 or frames.shape[1] not in (1, 3) or not frames.isfinite().all():
-        raise ValueError(f"expected finite pictures (n, 1 or 3, h, w), got shape {tuple(frames.shape)} or a NaN in it")
-    return [enlarged(picture) for picture in frames]
+def _stills(cells: list[Image.Image], labels: list[str], pixels: bool) -> bytes:
+    """Some frames in a picture, from the first to the last: four pictures in a row, or figures in rows as wide as text."""
+    columns = 4 if pixels else 2 if cells[0].width <= 340 * SHARP else 1
+    chosen = torch.linspace(0, len(cells) - 1, min(len(cells), {4: 4, 2: 4, 1: 3}[columns])).round().int().tolist()
+    zoom = max(1, 112 * page.SHARP // cells[0].width) if pixels else 1
+    large = [cells[i].resize((cells[i].width * zoom, cells[i].height * zoom), Image.Resampling.NEAREST) for i in chosen]
+    return page.stills(list(zip([labels[i] for i in chosen], large)), columns, page.SHARP if pixels else SHARP)

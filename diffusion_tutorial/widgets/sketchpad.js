@@ -109,6 +109,7 @@ function render({ model, el }) {
   const file = node("input", { type: "file", accept: "image/*" });
   board({ model, el }, {
     send: "Send",
+    describe: (pixels) => `Drawn: ${extent(pixels, SIDE)}.`,
     paint(context, pixels) {
       const scale = model.get("scale");
       pixels.forEach((value, i) => {

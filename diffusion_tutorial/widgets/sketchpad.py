@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion_tutorial.data import digits
-from diffusion_tutorial.widgets.canvas import FOLDER, Canvas, enlarged
+from diffusion_tutorial.widgets.canvas import FOLDER, SHARED, Canvas, enlarged
 
 SIDE, SCALE = 28, 8
 
@@ -16,7 +16,7 @@ SIDE, SCALE = 28, 8
 class Sketchpad(Canvas):
     """A pad of MNIST's size, white on black; `drawing()` is the digit, (1, 28, 28) in [-1, 1]. Made by `sketchpad`."""
 
-    _esm = (FOLDER / "canvas.js").read_text(encoding="utf-8") + (FOLDER / "sketchpad.js").read_text(encoding="utf-8")
+    _esm = SHARED + (FOLDER / "sketchpad.js").read_text(encoding="utf-8")
     EMPTY = "The pad is empty: draw a digit on it, or choose a photo of one."
     WORKING = "Working on your digit …"
 
@@ -24,9 +24,9 @@ class Sketchpad(Canvas):
         """What is on the pad now, in [-1, 1]."""
         return digits.to_signed(torch.tensor(self.pixels, dtype=torch.uint8).view(1, SIDE, SIDE))[0]
 
-    def looks(self) -> Image.Image:
+    def looks(self, zoom: int) -> Image.Image:
         """The pad, enlarged."""
-        return enlarged(self.drawing(), self.scale)
+        return enlarged(self.drawing(), zoom)
 
 
 def sketchpad(
@@ -39,8 +39,8 @@ def sketchpad(
 
     answer: takes a picture (1, 28, 28) in [-1, 1], white on black, and returns pictures (n, 1, 28, 28), or rows of
     them, {row name: pictures}; a ValueError's sentence is shown. start: the digit to begin with; it is answered at
-    once, so that the page shows it without a kernel too. Drawing needs a mouse, a pen or a finger; a photo works by
-    keyboard. The browser makes a photo what MNIST's digits are: white on black, cut out, 20 pixels at its longest, its
+    once, so that the page shows it without a kernel too. By keyboard, the arrows move over the pad and the space bar
+    draws (with shift, the arrows draw as they go). The browser makes a photo what MNIST's digits are: white on black, cut out, 20 pixels at its longest, its
     centre of mass in the middle (LeCun et al. 1998, section III.A).
     """
     if start is not None and (start.shape != (1, SIDE, SIDE) or not start.abs().max() <= 1):

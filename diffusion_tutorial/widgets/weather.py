@@ -1,6 +1,5 @@
 """A matrix of probabilities that can be edited: change a number, the figure beneath is drawn again."""
 
-import html
 from collections.abc import Callable
 
 import ipywidgets
@@ -23,18 +22,18 @@ def weather(P: Float[Tensor, "3 3"], draw: Callable[[Tensor], Figure], caption: 
     if P.shape != (len(NAMES), len(NAMES)):
         raise ValueError(f"expected a matrix with a row and a column for each of {list(NAMES)}, got {tuple(P.shape)}")
     fields = [[_field(NAMES[i], NAMES[j], value) for j, value in enumerate(row)] for i, row in enumerate(P.tolist())]
-    note = ipywidgets.HTML()
     again = ipywidgets.Button(description="Start again", tooltip="Put the first matrix back")
-    live = LiveFigure([_grid(fields), note, again], caption, alt)
+    live = LiveFigure([_grid(fields), again], caption, alt)
     busy = False
 
     def redraw(change: object = None) -> None:
         if busy:
             return
         typed = torch.tensor([[field.value for field in row] for row in fields], dtype=P.dtype)
-        note.value = f'<p role="status" style="margin:0">{html.escape(row_note(typed))}</p>'
         if (typed.sum(1) > 0).all():
-            live.redraw(draw(typed / typed.sum(1, keepdim=True)))
+            live.draw(lambda: draw(typed / typed.sum(1, keepdim=True)), done=row_note(typed))
+        else:
+            live.say(row_note(typed))
 
     def reset(button: object = None) -> None:
         nonlocal busy
@@ -74,7 +73,7 @@ def _field(today: str, tomorrow: str, value: float) -> ipywidgets.BoundedFloatTe
         step=0.05,
         description=f"{today} today, {tomorrow} tomorrow",
         style={"description_width": "0px"},
-        layout={"width": "6.5em"},
+        layout={"width": "auto", "min_width": "0"},
     )
 
 
@@ -84,5 +83,5 @@ def _grid(fields: list[list[ipywidgets.Widget]]) -> ipywidgets.GridBox:
     cells: list[ipywidgets.Widget] = [ipywidgets.Label("today \\ tomorrow"), *heads]
     for name, row in zip(NAMES, fields):
         cells += [ipywidgets.Label(name), *row]
-    columns = f"9em repeat({len(NAMES)}, 7em)"
+    columns = f"max-content repeat({len(NAMES)}, minmax(3.5em, 7em))"
     return ipywidgets.GridBox(cells, layout={"grid_template_columns": columns, "max_width": "100%"})

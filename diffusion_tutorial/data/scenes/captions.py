@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from diffusion_tutorial.data import english
 from diffusion_tutorial.data.scenes.world import PLACES, SUBJECTS, THINGS, Scene, check
 
 # {picture} a drawing, {who} a cat, {noun} cat, {doing} wearing sunglasses, {does} wears sunglasses, {thing} sunglasses,
@@ -173,8 +174,12 @@ def _lookup() -> dict[tuple[str, ...], tuple[int, int]]:
 
 
 def read(text: str) -> Scene | None:
-    """The scene that a caption tells of, or None where it names no, or more than one, subject, thing or place."""
-    left, known = _words(_bare(" ".join(_words(text)))), _lookup()
+    """The scene that a caption tells of, or None where it names no, or more than one, subject, thing or place.
+
+    A plural is read as one of them; words that name nothing are passed over.
+    """
+    words = [word if word in vocabulary() else english.singular(word, vocabulary()) or word for word in _words(text)]
+    left, known = _words(_bare(" ".join(words))), _lookup()
     found: tuple[set[int], ...] = (set(), set(), set())
     for n in range(max(map(len, known)), 0, -1):  # "dark glasses" before "glasses"
         for i in range(len(left) - n + 1):
