@@ -44,7 +44,7 @@ def doors_open(monkeypatch):
     what was drawn is carried back to the CPU at the end. There is nothing to see or to carry on this device. Walks are short."""
     back = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: x if x.is_meta else back(x))
-    monkeypatch.setattr(editing, "_picture", lambda x0: x0)
+    monkeypatch.setattr(editing, "as_pictures", lambda x0: x0)
     monkeypatch.setattr(run, "device", lambda: "meta")
     for module, name in ((retouch, "STEPS"), (retouch, "EDIT_STEPS"), (sdedit, "STEPS")):
         monkeypatch.setattr(module, name, 3)
