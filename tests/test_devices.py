@@ -41,7 +41,8 @@ def asked(request):
 @pytest.fixture
 def doors_open(monkeypatch):
     """The doors that have to look, patched: pictures are checked once as they come in, conditions on the CPU, two noises
-    once for being opposite before any walk between them, and what was drawn is carried back to the CPU at the end. There is nothing to see or to carry on this device. Walks are short."""
+    once for being opposite before any walk between them, and what was drawn is carried back to the CPU at the end. There
+    is nothing to see or to carry on this device. Walks are short."""
     back = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: x if x.is_meta else back(x))
     monkeypatch.setattr(editing, "as_pictures", lambda x0: x0)
