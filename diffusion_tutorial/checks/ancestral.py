@@ -12,6 +12,15 @@ from diffusion_tutorial.predictions import x0_from_eps
 from diffusion_tutorial.schedules import at
 
 
+def p_sample(
+    x_t: Tensor, eps_hat: Tensor, t: Tensor, s: Tensor, alpha_bar: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """x_s ~ q(x_s | x_t, x_0 = x0_hat), x0_hat cut to [-1, 1]: the ancestral step  (Ho et al. 2020, algorithm 2)."""
+    x0_hat = x0_from_eps(x_t, eps_hat, t, alpha_bar).clamp(-1, 1)
+    mean, var = q_posterior(x_t, x0_hat, t, s, alpha_bar)
+    return mean + torch.sqrt(var) * noise, x0_hat
+
+
 def _p_sample(clip=1.0, spread=lambda var, beta, s: torch.sqrt(var), clip_x=None):
     """The ancestral step with another clipping, another factor for the noise, or with x_s cut as well."""
 
@@ -29,7 +38,7 @@ def _p_sample(clip=1.0, spread=lambda var, beta, s: torch.sqrt(var), clip_x=None
 
 def _noise_again(x_t, eps_hat, t, s, alpha_bar, noise):
     """Jump to x0_hat and noise it to s afresh: right at every single s, but x_t is forgotten."""
-    _, x0_hat = samplers.ddpm_step(x_t, eps_hat, t, s, alpha_bar, noise)
+    _, x0_hat = p_sample(x_t, eps_hat, t, s, alpha_bar, noise)
     a_s = at(alpha_bar, s, x_t)
     return torch.sqrt(a_s) * x0_hat + torch.sqrt(1 - a_s) * noise, x0_hat
 
@@ -43,7 +52,7 @@ def _p_sample_cases():
 
 Exercise(
     "p_sample",
-    answer=samplers.ddpm_step,
+    answer=p_sample,
     cases=_p_sample_cases(),
     mistakes={
         "x0_hat is not clipped. Pixels end at -1 and 1, so a guess beyond them is wrong for certain: cut it before it goes "
@@ -78,22 +87,24 @@ def draw_by_hand(denoiser: Callable[..., Tensor], x_T: Tensor, alpha_bar: Tensor
     x = x_T
     for t in range(len(alpha_bar) - 1, 0, -1):
         now = torch.full((len(x),), t)
-        x, _ = samplers.ddpm_step(x, denoiser(x, now), now, now - 1, alpha_bar, noise[t])
+        moment = samplers.moment(x, denoiser(x, now), now, now - 1, alpha_bar, noise[t])
+        x = samplers.ddpm_step(moment)
     return x
 
 
-def _loop(order=None, start=None, told=0, keep=True, quiet=False, answer=0):
-    """draw_by_hand with one thing wrong: the order of t, the start, the clock, x kept, the noise, or what is returned."""
+def _loop(order=None, start=None, told=0, keep=True, quiet=False):
+    """draw_by_hand with one thing wrong: the order of t, the start, the clock, x kept, or the noise."""
 
     def wrong(denoiser, x_T, alpha_bar, noise):
         T = len(alpha_bar) - 1
-        pair: tuple[Tensor, Tensor | None] = (x_T if start is None else start(x_T), None)
+        x = x_T if start is None else start(x_T)
         for t in order(T) if order else range(T, 0, -1):
-            x = pair[0] if keep else x_T
+            x = x if keep else x_T
             now = torch.full((len(x),), t)
             z = noise[t] * 0 if quiet else noise[t]
-            pair = samplers.ddpm_step(x, denoiser(x, (now - told).clamp(min=0)), now, now - 1, alpha_bar, z)
-        return pair[answer]
+            eps_hat = denoiser(x, (now - told).clamp(min=0))
+            x = samplers.ddpm_step(samplers.moment(x, eps_hat, now, now - 1, alpha_bar, z))
+        return x
 
     return wrong
 
@@ -144,7 +155,7 @@ Exercise(
         "You told the network t - 1, where the step goes to. It is looking at x_t, so tell it t.": _loop(told=1),
         "You left the noise out. Hand noise[t] to the step that starts at t.": _loop(quiet=True),
     },
-    hint="for t in range(T, 0, -1): eps_hat from (x, t), then one samplers.ddpm_step from t to t - 1 with noise[t].",
+    hint="for t in range(T, 0, -1): eps_hat from (x, t), then one step from t to t - 1 with noise[t]: samplers.ddpm_step(samplers.moment(…)).",
 )
 
 

@@ -5,10 +5,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from diffusion_tutorial import samplers, schedules
+from diffusion_tutorial import schedules
 from diffusion_tutorial.checks.core import Exercise
 from diffusion_tutorial.predictions import eps_from_x0, x0_from_eps
 from diffusion_tutorial.schedules import at
+
+
+def ddim_step(
+    x_t: Tensor, eps_hat: Tensor, t: Tensor, s: Tensor, alpha_bar: Tensor, noise: Tensor, eta: float
+) -> tuple[Tensor, Tensor]:
+    """x_s = sqrt(alpha_bar_s) x0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma noise  (Song et al. 2020, eq. 12 and 16)."""
+    a_t, a_s = at(alpha_bar, t, x_t), at(alpha_bar, s, x_t)
+    x0_hat = x0_from_eps(x_t, eps_hat, t, alpha_bar).clamp(-1, 1)
+    eps_hat = eps_from_x0(x_t, x0_hat, t, alpha_bar)
+    sigma = eta * torch.sqrt((1 - a_s) / (1 - a_t) * (1 - a_t / a_s))
+    direction = torch.sqrt((1 - a_s - sigma**2).clamp(min=0))
+    return torch.sqrt(a_s) * x0_hat + direction * eps_hat + sigma * noise, x0_hat
 
 
 def _ddim(clip=True, again=True, dial=lambda eta: eta, move=None):
@@ -39,7 +51,7 @@ def _ddim_cases():
 
 Exercise(
     "ddim_step",
-    answer=samplers.ddim_step,
+    answer=ddim_step,
     cases=_ddim_cases(),
     mistakes={
         "You scaled eps_hat for time t. The step arrives at s: the noise there has the strength sqrt(1 - alpha_bar_s), less "

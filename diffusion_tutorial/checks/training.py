@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diffusion_tutorial import forward, predictions, schedules, training
+from diffusion_tutorial import forward, losses, predictions, schedules
 from diffusion_tutorial.checks.core import Exercise
 
 
@@ -94,7 +94,7 @@ def _waves_woven(t, dim):
 
 Exercise(
     "training_loss",
-    answer=training.simple_loss,
+    answer=losses.simple_loss,
     cases=_loss_cases(),
     mistakes={
         "Your target is the noise of step t alone, sqrt(beta_t) eps. The network is asked for the total noise in x_t, from "
@@ -136,7 +136,7 @@ _U = torch.tensor([0.0, 0.1, 0.26, 0.5, 0.74, 0.9, 0.9999])
 
 Exercise(
     "draw_times",
-    answer=training.draw_times,
+    answer=losses.draw_times,
     cases=[(_U, 10), (_U, 1000), (torch.tensor([0.999, 0.3, 0.0]), 4)],
     mistakes={
         "You draw from 0 to T - 1. At t = 0 there is no noise to guess, and t = T, where every drawing begins, is never "

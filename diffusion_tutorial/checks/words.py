@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from diffusion_tutorial.checks.core import Exercise
-from diffusion_tutorial.training import drop_labels
+from diffusion_tutorial.losses import drop_labels
 
 
 def look_at_words(q: Tensor, k: Tensor, v: Tensor, there: Tensor) -> Tensor:
