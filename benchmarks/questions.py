@@ -54,7 +54,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    about = dict(steps=options.steps, width=options.width, batch=32, seeds=options.seeds, drawn=N, sampler="ddpm, 20 steps")
+    about = dict(
+        steps=options.steps, width=options.width, batch=32, seeds=options.seeds, drawn=N, sampler="ddpm, 20 steps"
+    )
     results: dict[str, dict[str, list[int]]] = {}
     for seed in options.seeds:
         for schedule in options.schedules:

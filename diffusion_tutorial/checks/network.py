@@ -66,8 +66,8 @@ Exercise(
         ),
         "view and reshape only cut the numbers in the order in which they lie: the first channel got the first rows. Pick "
         "every second pixel of every second row.": lambda x: x.reshape(len(x), 4, x.shape[2] // 2, x.shape[3] // 2),
-        "You averaged each square, so three numbers of four are lost. Keep all four, as channels.": lambda x: F.avg_pool2d(
-            x, 2
+        "You averaged each square, so three numbers of four are lost. Keep all four, as channels.": lambda x: (
+            F.avg_pool2d(x, 2)
         ),
         "All four channels hold the top left pixel of each square: begin at 1 for the second column and the second row.": (
             lambda x: x[:, :, 0::2, 0::2].repeat(1, 4, 1, 1)
