@@ -168,7 +168,8 @@ def test_the_saved_numbers_of_a_long_experiment_are_those_of_its_file(slug, vari
     measured = json.loads((ROOT / "benchmarks" / f"{variable}.json").read_text())
     command = f"python benchmarks/{variable}.py"
     (cell,) = (source for source in cells(ROOT / "notebooks" / order.file(slug), "code") if command in source)
-    (saved,) = (node.value for node in ast.parse(cell).body if getattr(node, "targets", [None])[0].id == "LONG")
+    given = [node for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
+    (saved,) = (node.value for node in given if ast.unparse(node.targets[0]) == "LONG")
     assert json.loads(json.dumps(ast.literal_eval(saved))) == measured[key]
 
 
