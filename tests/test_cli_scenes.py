@@ -18,7 +18,7 @@ from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
 from diffusion_tutorial.models.text import Tokenizer
 from diffusion_tutorial.noise import Streams, fresh
-from diffusion_tutorial.samplers import STEPS, Walk, draw, times
+from diffusion_tutorial.samplers import STEPS, draw, times
 from diffusion_tutorial.subjects import scenes as room
 from diffusion_tutorial.subjects.conditions import Asked
 
