@@ -1,11 +1,11 @@
 """Are the drawn digits as varied as MNIST, and are they new? What "Walk back from static" reports.
 
     python benchmarks/new_and_varied.py counts     digits that nobody asked for by label, counted: what tilts the count
-    python benchmarks/new_and_varied.py copies     each of 2,000 new digits looked for among all 60,000 training digits
+    python benchmarks/new_and_varied.py copies     each of 500 new digits looked for among all 60,000 training digits
     python benchmarks/new_and_varied.py sizes      networks trained on 50, 500 and 5,000 digits: who copies?
 
-Each needs the full MNIST (the folder in DIFFUSION_TUTORIAL_DATA, or a download). On two free CPU cores they take about 20, 5 and
-30 minutes. `copies --card FILE` writes what it finds into that model card.
+Each needs the full MNIST (the folder in DIFFUSION_TUTORIAL_DATA, or a download). On two free CPU cores they take about 20, 2 and
+3 minutes. `copies --card FILE` writes what it finds into that model card.
 """
 
 import argparse
@@ -112,8 +112,8 @@ def copies(options: argparse.Namespace) -> None:
     test, test_labels = digits.load("full", train=False)
     pick = torch.cat([(test_labels == d).nonzero()[-each:, 0] for d in range(10)])
     asked = torch.arange(10).repeat_interleave(each)
-    new = DIGITS.draw(model, asked.tolist(), 0, Walk("ddpm", 50))
-    thief = known[:: len(known) // 200][:200].roll((1, -1), dims=(2, 3))
+    new = DIGITS.draw(model, asked.tolist(), 0, Walk("ddpm", 25))
+    thief = known[:: len(known) // 100][:100].roll((1, -1), dims=(2, 3))
     sides = {"new": new, "test": test[pick], "thief": thief}
     found = {name: distances(x, known) for name, x in sides.items()}
     card = {name: about(d) for name, (d, _) in found.items()}
@@ -121,10 +121,10 @@ def copies(options: argparse.Namespace) -> None:
     lonely = {name: round((d / second).quantile(0.01).item(), 3) for name, (d, second) in found.items()}
     card["ratio_to_second_nearest_percent_1"] = lonely
     card["protocol"] = (
-        f"{options.n} new digits, {each} of each kind, 50 ancestral steps, no guidance, seed 0, and as many MNIST test digits, "
+        f"{options.n} new digits, {each} of each kind, 25 ancestral steps, no guidance, seed 0, and as many MNIST test digits, "
         "the last of each kind, each looked for among all 60,000 training digits; distance: root of the mean squared difference "
         "over pixels in [-1, 1], the smallest of nine shifts by up to one pixel; suspects: new digits nearer than every test "
-        "digit; thief: 200 training digits moved by a pixel each way, which have to be found"
+        "digit; thief: 100 training digits moved by a pixel each way, which have to be found"
     )
     print(json.dumps(card, indent=2))
     if options.card:
@@ -135,14 +135,14 @@ def sizes(options: argparse.Namespace) -> None:
     """The same network, the same steps, ever more training digits: the share of new digits that are suspects."""
     images, labels = digits.load("full")
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    held_out = images[order[-2000:]]
+    held_out = images[order[-1000:]]
     for size in options.sizes:
         known, kinds = images[order[:size]], labels[order[:size]]
         model = DIGITS.untrained(width=options.width)
         training = Training(model, Denoising(shuffled(known, kinds)), steps=options.train, batch_size=32)
         deque(training, maxlen=0)
         asked = [i % 10 for i in range(options.n)]
-        new = DIGITS.draw(training.ema, asked, 0, Walk("ddpm", 50))
+        new = DIGITS.draw(training.ema, asked, 0, Walk("ddpm", 25))
         (d, second), (honest, honest_second) = distances(new, known), distances(held_out, known)
         share, low, high = metrics.share(metrics.predict(DIGITS.judge.load(), new).argmax(1) == torch.tensor(asked))
         told = {
@@ -164,18 +164,22 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["counts", "copies", "sizes"])
-    parser.add_argument("--n", type=int, help="digits drawn (1000 a seed; 2000 for copies; 500 for sizes)")
+    parser.add_argument(
+        "--n", type=int, help="digits drawn (1000 for each seed of counts; 500 for copies; 200 for sizes)"
+    )
     parser.add_argument("--seeds", type=int, default=5, help="seeds for each line of counts (%(default)s)")
     parser.add_argument("--steps", type=int, nargs="*", default=[15, 50, 250], help="ancestral steps (%(default)s)")
-    parser.add_argument("--further", type=float, nargs="*", default=[0.1, 1.0], help="shares of labels hidden (%(default)s)")
+    parser.add_argument(
+        "--further", type=float, nargs="*", default=[0.1, 1.0], help="shares of labels hidden (%(default)s)"
+    )
     parser.add_argument("--more", type=int, default=1000, help="steps of further training (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="*", default=[50, 500, 5000], help="training digits (%(default)s)")
-    parser.add_argument("--width", type=int, default=32, help="of the network of sizes (%(default)s)")
-    parser.add_argument("--train", type=int, default=6000, help="steps of 32 digits in sizes (%(default)s)")
+    parser.add_argument("--width", type=int, default=16, help="of the network of sizes (%(default)s)")
+    parser.add_argument("--train", type=int, default=700, help="steps of 32 digits in sizes (%(default)s)")
     parser.add_argument("--card", type=Path, help="write the result of copies into this card")
     parser.add_argument("--out", type=Path, help="keep the weights of sizes in this folder")
     options = parser.parse_args()
-    options.n = options.n or {"counts": 1000, "copies": 2000, "sizes": 500}[options.part]
+    options.n = options.n or {"counts": 1000, "copies": 500, "sizes": 200}[options.part]
     {"counts": counts, "copies": copies, "sizes": sizes}[options.part](options)
 
 
