@@ -66,7 +66,6 @@ STILL_TOO_LONG = {
     "dissolve_a_picture",
     "why_not_one_jump",
     "learn_to_guess_the_noise",
-    "walk_back_from_static",
     "take_fewer_bigger_steps",
     "ask_for_what_you_want",
     "type_a_sentence",
