@@ -60,7 +60,7 @@ def test_repaint_comes_near_the_conditional_and_replacement_misses_it():
 
 
 def test_the_known_part_is_noised_to_the_time_of_the_step(generator):
-    x0 = torch.full((4000, 1, 1, 2), 0.5)
+    x0 = torch.full((4000, 1, 1, 2), 0.5)  # of two pixels both may be light
     step = editing.inpaint_step(samplers.ddim_step, x0, RIGHT)
     t, s = (torch.full((4000,), time) for time in (800, 600))
     x_t = torch.randn(x0.shape, generator=generator)
@@ -257,6 +257,13 @@ def test_what_is_no_mask_is_refused(mask, message, as_learner):
         (torch.full((1, 1, 1, 2), 255.0), r"in \[-1, 1\], got 255 to 255"),
         (torch.full((1, 1, 1, 2), float("nan")), r"in \[-1, 1\], got nan"),
         (torch.zeros(1, 1, 1, 2, dtype=torch.uint8), "of floats, got .*uint8"),
+        (
+            torch.linspace(0, 1, 64).view(1, 1, 8, 8),
+            r"in \[-1, 1\], got 0 to 1, nothing darker than mid-grey; 2 x - 1 brings",
+        ),
+        (torch.tensor([[[[-1.0, 1.5]]]]), r"in \[-1, 1\], got -1 to 1.5$"),
+        (torch.zeros(0, 1, 1, 2), r"at least one picture, .* got \(0, 1, 1, 2\)"),
+        ("a cat", "of floats, got|as a tensor or an array, got str"),
     ],
 )
 def test_what_is_no_picture_is_refused(x0, message, as_learner):

@@ -196,7 +196,9 @@ class TestLinks:
 
     @pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)
     def test_every_link_within_the_repository_leads_somewhere(self, path):
-        text = re.sub(r"^ *```.*?^ *```", "", path.read_text(), flags=re.M | re.S)  # a form shows what is to be filled in
+        text = re.sub(
+            r"^ *```.*?^ *```", "", path.read_text(), flags=re.M | re.S
+        )  # a form shows what is to be filled in
         for link in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / link).exists(), link
 

@@ -120,11 +120,12 @@ def measure(
         found = []
         for i, ((side, asked), distance) in enumerate(zip(sides, near), start=3):
             show.at(i / 5, "intervals")
-            found.append(dict(_side(judge, side, asked, real, radii, distance, near[1].quantile(NEAR))))
+            found.append(dict(_side(subject, judge, side, asked, real, radii, distance, near[1].quantile(NEAR))))
     return {name: (value, found[1].get(name)) for name, value in found[0].items()}
 
 
 def _side(
+    subject: Subject,
     judge: Any,
     images: Tensor,
     labels: Tensor | None,
@@ -137,7 +138,7 @@ def _side(
     x = metrics.embed(judge.features, images)
     asked = None if labels is None else labels >= 0
     if labels is not None and asked is not None and asked.any():
-        yield ACCURACY, Measured(*metrics.label_accuracy(judge, images[asked], labels[asked]))
+        yield ACCURACY, common.share(subject.read_back(images[asked], labels[asked].tolist()))
     yield FRECHET, _jackknife(partial(metrics.frechet, reference=real), x, most=float("inf"))
     yield PRECISION, common.share(metrics.covered(x, real, radii))
     yield RECALL, _jackknife(lambda part: metrics.covered(real, part, metrics.radius(part)).float().mean().item(), x)
