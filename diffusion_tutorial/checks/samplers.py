@@ -5,40 +5,30 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from diffusion_tutorial import schedules
+from diffusion_tutorial import samplers, schedules
 from diffusion_tutorial.checks.core import Exercise
-from diffusion_tutorial.predictions import eps_from_x0, x0_from_eps
 from diffusion_tutorial.schedules import at
 
 
-def ddim_step(
-    x_t: Tensor, eps_hat: Tensor, t: Tensor, s: Tensor, alpha_bar: Tensor, noise: Tensor, eta: float
-) -> tuple[Tensor, Tensor]:
-    """x_s = sqrt(alpha_bar_s) x0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma noise  (Song et al. 2020, eq. 12 and 16)."""
-    a_t, a_s = at(alpha_bar, t, x_t), at(alpha_bar, s, x_t)
-    x0_hat = x0_from_eps(x_t, eps_hat, t, alpha_bar).clamp(-1, 1)
-    eps_hat = eps_from_x0(x_t, x0_hat, t, alpha_bar)
-    sigma = eta * torch.sqrt((1 - a_s) / (1 - a_t) * (1 - a_t / a_s))
-    direction = torch.sqrt((1 - a_s - sigma**2).clamp(min=0))
-    return torch.sqrt(a_s) * x0_hat + direction * eps_hat + sigma * noise, x0_hat
+def _ddim(move, dial=lambda eta: eta):
+    """A step that is made of other parts: move(m, a_t, a_s, sigma), sigma for another setting of the dial."""
 
-
-def _ddim(clip=True, again=True, dial=lambda eta: eta, move=None):
-    """The DDIM step with another clipping, another dial, or other factors: move(x_t, x0, eps, a_t, a_s, sigma, z)."""
-
-    def step(x_t, eps_hat, t, s, alpha_bar, noise, eta):
-        a_t, a_s = at(alpha_bar, t, x_t), at(alpha_bar, s, x_t)
-        x0_hat = x0_from_eps(x_t, eps_hat, t, alpha_bar)
-        x0_hat = x0_hat.clamp(-1, 1) if clip else x0_hat
-        eps = eps_from_x0(x_t, x0_hat, t, alpha_bar) if again else eps_hat
+    def step(m, eta):
+        a_t, a_s = at(m.alpha_bar, m.t, m.x_t), at(m.alpha_bar, m.s, m.x_t)
         sigma = dial(eta) * torch.sqrt((1 - a_s) / (1 - a_t) * (1 - a_t / a_s))
-        return (move or _right)(x_t, x0_hat, eps, a_t, a_s, sigma, noise), x0_hat
+        return move(m, a_t, a_s, sigma)
 
     return step
 
 
-def _right(x_t, x0, eps, a_t, a_s, sigma, z):
-    return torch.sqrt(a_s) * x0 + torch.sqrt((1 - a_s - sigma**2).clamp(min=0)) * eps + sigma * z
+def _parts(m, picture, old, sigma):
+    """The three parts of a step with these strengths."""
+    return picture * m.x0_hat + old * m.eps_hat + sigma * m.noise()
+
+
+def _left(a, sigma):
+    """The strength that the old noise has left, once the fresh noise has taken its share."""
+    return torch.sqrt((1 - a - sigma**2).clamp(min=0))
 
 
 def _ddim_cases():
@@ -46,43 +36,41 @@ def _ddim_cases():
     x_t, eps_hat, noise = torch.randn(3, 4, 1, 3, 3, generator=generator)
     t, s = torch.tensor([[900, 500, 300, 30], [700, 350, 250, 0]])
     alpha_bars = schedules.cosine(), schedules.linear()
-    return [(x_t, eps_hat, t, s, ab, noise, eta) for ab in alpha_bars for eta in (0.0, 0.6, 1.0)]
+    return [(samplers.moment(x_t, eps_hat, t, s, ab, noise), eta) for ab in alpha_bars for eta in (0.0, 0.6, 1.0)]
 
 
 Exercise(
     "ddim_step",
-    answer=ddim_step,
+    answer=samplers.ddim_step,
     cases=_ddim_cases(),
     mistakes={
         "You scaled eps_hat for time t. The step arrives at s: the noise there has the strength sqrt(1 - alpha_bar_s), less "
         "what the fresh noise takes.": _ddim(
-            move=lambda x_t, x0, eps, a_t, a_s, sigma, z: (
-                torch.sqrt(a_s) * x0 + torch.sqrt((1 - a_t - sigma**2).clamp(min=0)) * eps + sigma * z
-            )
+            lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), _left(a_t, sigma), sigma)
         ),
         "You scaled x0_hat for time t. The step arrives at s: the picture there has the factor sqrt(alpha_bar_s).": _ddim(
-            move=lambda x_t, x0, eps, a_t, a_s, sigma, z: (
-                _right(x_t, x0, eps, a_t, a_s, sigma, z) + (torch.sqrt(a_t) - torch.sqrt(a_s)) * x0
-            )
+            lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_t), _left(a_s, sigma), sigma)
         ),
-        "You noised x_t where x0_hat belongs. x_t still holds all of its noise: first guess the clean picture, then noise "
-        "that.": _ddim(move=lambda x_t, x0, eps, a_t, a_s, sigma, z: _right(x_t, x_t, eps, a_t, a_s, sigma, z)),
+        "You noised x_t where x0_hat belongs. x_t still holds all of its noise: take the guessed picture, and noise "
+        "that.": _ddim(
+            lambda m, a_t, a_s, sigma: torch.sqrt(a_s) * m.x_t + _left(a_s, sigma) * m.eps_hat + sigma * m.noise()
+        ),
         "You add noise at eta = 0. The dial is missing: sigma is eta times the ancestral step's deviation.": _ddim(
-            dial=lambda eta: 1.0
+            lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), _left(a_s, sigma), sigma), dial=lambda eta: 1.0
         ),
         "The fresh noise is missing. At eta = 0 that is right; above it, add sigma times the noise.": _ddim(
-            move=lambda x_t, x0, eps, a_t, a_s, sigma, z: _right(x_t, x0, eps, a_t, a_s, sigma, 0 * z)
+            lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), _left(a_s, sigma), 0)
         ),
         "You multiplied the fresh noise by the variance sigma^2. Noise is multiplied by its standard deviation, sigma.": (
-            _ddim(move=lambda x_t, x0, eps, a_t, a_s, sigma, z: _right(x_t, x0, eps, a_t, a_s, sigma, sigma * z))
+            _ddim(lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), _left(a_s, sigma), sigma**2))
         ),
         "Your noise is too strong: the fresh noise comes on top of all the old. Take its variance away from the old noise's: "
         "sqrt(1 - alpha_bar_s - sigma^2).": _ddim(
-            move=lambda x_t, x0, eps, a_t, a_s, sigma, z: torch.sqrt(a_s) * x0 + torch.sqrt(1 - a_s) * eps + sigma * z
+            lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), torch.sqrt(1 - a_s), sigma)
         ),
-        "x0_hat is not cut to [-1, 1].": _ddim(clip=False),
-        "You cut x0_hat and kept the old eps_hat. The two have to say the same thing about x_t: find eps_hat anew, with "
-        "eps_from_x0.": _ddim(again=False),
+        "All your noise is fresh: at eta = 0 none of it should be. The old noise, eps_hat, comes along.": _ddim(
+            lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), 0, torch.sqrt(1 - a_s))
+        ),
     },
     nudge="x_s is made of three parts, picture, old noise and fresh noise: which strength has each at time s?",
 )
