@@ -48,7 +48,7 @@ Exercise(
         ),
         "That is one kernel. There is one for every channel that goes out.": lambda c_in, c_out, k: c_in * k * k + 1,
     },
-    hint="nn.Conv2d(1, 3, 3) has three kernels of nine weights and a bias: 30.",
+    nudge="Draw one kernel for one channel, count its weights, and then ask how many of them there are.",
 )
 
 Exercise(
@@ -76,5 +76,5 @@ Exercise(
             [x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], dim=0
         ),
     },
-    hint="In the picture 0 1 / 2 3 the four channels are 0, 1, 2 and 3.",
+    nudge="Fold a picture of two rows and two columns by hand first.",
 )

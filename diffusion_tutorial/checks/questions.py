@@ -72,7 +72,7 @@ Exercise(
         "Your factor runs along the width of the pictures, not along the batch: make it (batch, 1, 1, 1) with "
         "at(alpha_bar, t, x_t).": _wrong_axis,
     },
-    hint="sqrt(a) x_t - sqrt(1 - a) v: put in what x_t and v are, and see the noise cancel.",
+    nudge="Put in what the noisy picture and v are made of, and see which mix lets the noise cancel.",
 )
 
 Exercise(
@@ -99,7 +99,7 @@ Exercise(
             lambda a: math.sqrt((1 - a) / a), lambda a: math.sqrt(1 - a), lambda a: 0.0
         ),
     },
-    hint="Write x0_hat as something times x_t plus something times the answer; the second something is what counts.",
+    nudge="Write x0_hat as something times x_t plus something times the answer; the second something is what counts.",
 )
 
 Exercise(
@@ -123,5 +123,5 @@ Exercise(
         "Those are the weights as they are, not averaged.": lambda average, weights, mu: weights,
         "The average has not moved.": lambda average, weights, mu: average,
     },
-    hint="For each pair: mu * old + (1 - mu) * new.",
+    nudge="Take one weight: how much of the old one stays, and how much of the new one comes in?",
 )
