@@ -77,7 +77,7 @@ def count(notebook: NotebookNode) -> tuple[Count, Count]:
                     level = len(heading[1]) if heading[2].rstrip().endswith("(optional)") else 0
                 into = optional if level else main
                 into.words += words(section)
-                into.questions += len(re.findall(r"<summary>A\. ", section))
+                into.questions += len(re.findall(r"<summary[^>]*>A\. ", section))
         elif cell.cell_type == "code":
             into = optional if level else main
             into.lines += idea_lines(cell.source)
