@@ -1,5 +1,7 @@
 """What this machine has, what will be slow on it, and what to do about that: `diffusion-tutorial doctor`."""
 
+import contextlib
+import io
 import os
 import platform
 import shutil
@@ -67,7 +69,9 @@ def _speed() -> None:
 def images_per_second(seconds: float) -> float:
     """Pictures a second in training the network of "Build the network" on the CPU, over this many seconds after a warm-up."""
     digits = subjects.get("digits")
-    training = Training(digits.untrained(), Denoising(digits.draw_data(digits.settings)), steps=10**9)
+    with contextlib.redirect_stderr(io.StringIO()):  # which digits a training takes is no news here
+        draw = digits.draw_data(digits.settings)
+    training = Training(digits.untrained(), Denoising(draw), steps=10**9)
     began, first = None, 0
     for step in training:
         now = time.perf_counter()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from diffusion_tutorial.forward import as_pictures
 
@@ -138,6 +139,20 @@ def psnr(
         raise ValueError("expected at least one pixel to compare in each picture, but `where` leaves none in some")
     mse = (a - b).square().mul(where).sum((1, 2, 3)) / (pixels * a.shape[1])
     return 10 * torch.log10(2**2 / mse)
+
+
+def grain(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
+    """median over pixels p and channels of |x_p - m_p|, m_p the mean of the 3 x 3 pixels around p: a number a picture.
+
+    How much a picture is speckled: 0 where colours are flat or change evenly. The outermost pixels, which have no full
+    neighbourhood, are left out. Drawn pictures have some grain too, so put theirs beside it.
+    """
+    if images.ndim != 4 or min(images.shape[2:]) < 3:
+        raise ValueError(f"expected pictures (n, c, h, w) with sides of at least 3 pixels, got {tuple(images.shape)}")
+    if not images.isfinite().all():
+        raise ValueError("expected finite pictures, but a NaN or an infinity is among the pixels")
+    apart = (images[..., 1:-1, 1:-1] - F.avg_pool2d(images, 3, stride=1)).abs()
+    return apart.flatten(1).quantile(0.5, dim=1)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
 from diffusion_tutorial.models.text import Tokenizer
 from diffusion_tutorial.noise import Streams, fresh
-from diffusion_tutorial.samplers import STEPS, Walk, draw, times
+from diffusion_tutorial.samplers import STEPS, draw, times
 from diffusion_tutorial.subjects import scenes as room
 from diffusion_tutorial.subjects.conditions import Asked
 
@@ -225,14 +225,13 @@ class TestSample:
         monkeypatch.setattr(SCENES, "draw", drawn)
         own = ["--weights", str(folder / "own.safetensors"), "--out", str(tmp_path / "x.png")]
         assert cli.main(["sample", "scenes", "--prompt", CAT, *own]) == 0
-        assert (
-            said == [([CAT] * 4, 0, Walk("dpm++", 20, "karras", w=3.0), None, [0, 1, 2, 3])]
-            and SCENES.walk == said[0][2]
-        )
+        assert said == [([CAT] * 4, 0, SCENES.walk, None, [0, 1, 2, 3])] and SCENES.walk.w == 3
 
     def test_each_option_changes_the_picture_and_the_same_ones_do_not(self, sampled):
         plain = sampled("--steps", 4)
-        assert (plain == sampled("--steps", 4, "--sampler", "dpm++", "--spacing", "karras", "--w", 3)).all()
+        usual = SCENES.walk
+        said = ("--steps", 4, "--sampler", usual.sampler, "--spacing", usual.spacing, "--w", usual.w)
+        assert (plain == sampled(*said)).all()
         assert (plain == sampled("--steps", 4, prompt=CAT.upper() + ".")).all()
         for options in (
             ("--seed", 1),

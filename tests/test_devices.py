@@ -40,11 +40,13 @@ def asked(request):
 
 @pytest.fixture
 def doors_open(monkeypatch):
-    """The three doors that have to look, patched: pictures are checked once as they come in, conditions on the CPU, and
-    what was drawn is carried back to the CPU at the end. There is nothing to see or to carry on this device. Walks are short."""
+    """The doors that have to look, patched: pictures are checked once as they come in, conditions on the CPU, two noises
+    once for being opposite before any walk between them, and what was drawn is carried back to the CPU at the end. There
+    is nothing to see or to carry on this device. Walks are short."""
     back = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: x if x.is_meta else back(x))
     monkeypatch.setattr(editing, "as_pictures", lambda x0: x0)
+    monkeypatch.setattr(editing, "slerp", torch.lerp)
     monkeypatch.setattr(run, "device", lambda: "meta")
     for module, name in ((retouch, "STEPS"), (retouch, "EDIT_STEPS"), (sdedit, "STEPS")):
         monkeypatch.setattr(module, name, 3)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from diffusion_tutorial import cli, evaluation, files, metrics, pretrained, subjects
 from diffusion_tutorial.data import scenes
-from diffusion_tutorial.evaluation import drawn
+from diffusion_tutorial.evaluation import drawn, likeness
 from diffusion_tutorial.evaluation import labelled as labelled_room
 from diffusion_tutorial.evaluation import scenes as scenes_room
 from diffusion_tutorial.evaluation.common import Measured
@@ -25,7 +25,10 @@ CARD = {"quality": {"accuracy": 1.0, "protocol": "pictures that say what they sh
 
 
 class Oracle(nn.Module):
-    """Reads a scene from the colour of the first pixel, where `coded` wrote it."""
+    """Reads a scene from the colour of the first pixel, where `coded` wrote it; that colour is all its features."""
+
+    def features(self, x):
+        return x[:, :, 0, 0]
 
     def forward(self, x):
         assert len(x), "a judge cannot read no picture at all"
@@ -75,6 +78,12 @@ def evaluate(weights, tmp_path, monkeypatch):
     return run
 
 
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """A small reference: most tests are not about it."""
+    monkeypatch.setattr(likeness, "POOL", 324)
+
+
 def moved(attributes, which):
     """The scenes with one attribute changed to the next of its kind."""
     other = attributes.clone()
@@ -97,6 +106,51 @@ def test_a_painter_that_draws_what_is_asked_scores_as_the_ceiling_and_a_wrong_th
     assert found["thing"][REWORDED]["value"] == found[ALL][REWORDED]["value"] == 0
     assert min(found[row][REWORDED]["value"] for row in ("subject", "place")) > 0.9
     assert f"judge {pretrained.card('scene_classifier')['quality']['accuracy']:.2%} right" in capsys.readouterr().out
+
+
+def test_speckles_and_strange_colours_are_told_from_drawn_scenes(evaluate, capsys):
+    """Plain prompts get scenes with a grain of 0.1, reworded ones clean scenes that are far too dark."""
+
+    def paint(attributes, prompts, seed):
+        generator = torch.Generator().manual_seed(seed)
+        clean = scenes.draw(attributes, generator)
+        speckled = clean + 0.1 * torch.randn(clean.shape, generator=generator)
+        return speckled if prompts == [scenes.plain_caption(row) for row in attributes] else clean / 2 - 0.5
+
+    found = evaluate("--n", 60, paint=paint)["likeness"]
+    grain, distance = found["grain"], found["Frechet distance"]
+    low, high = grain[DRAWN]["interval_95"]
+    assert low < grain[DRAWN]["value"] < high and grain[DRAWN]["ratio"] == distance[DRAWN]["ratio"] == 1
+    assert grain[PLAIN]["interval_95"][0] > high and grain[PLAIN]["ratio"] > 1.5
+    assert grain[REWORDED]["value"] < grain[DRAWN]["value"]
+    assert distance[REWORDED]["interval_95"][0] > distance[DRAWN]["interval_95"][1] and distance[REWORDED]["ratio"] > 2
+    assert distance[PLAIN]["value"] > distance[DRAWN]["value"]
+    shown = capsys.readouterr().out
+    assert f"{grain[PLAIN]['value']:.4f}" in shown and f"{distance[REWORDED]['ratio']:.2f}" in shown
+
+
+def test_drawn_scenes_are_as_near_as_drawn_scenes(evaluate, monkeypatch):
+    """A painter that draws real scenes has ratios of about 1, whatever was asked for, and its interval says so."""
+    monkeypatch.setattr(likeness, "POOL", 800)
+    paint = lambda attributes, prompts, seed: scenes.draw(attributes, torch.Generator().manual_seed(seed))  # noqa: E731
+    found = evaluate("--n", 200, paint=paint)
+    for metric in found["likeness"].values():
+        low, high = metric[PLAIN]["interval_95"]
+        assert low < metric[DRAWN]["value"] < high and 0.7 < metric[PLAIN]["ratio"] < 1.4
+
+
+def test_likeness_needs_pictures_for_an_interval(evaluate, oracle, capsys):
+    assert evaluate("--n", 19, paint=lambda asked, *rest: coded(asked))["likeness"] == {}
+    assert "no grain and no distance: they need at least 20 pictures" in capsys.readouterr().out
+    flat = evaluate("--n", 20, paint=lambda asked, *rest: coded(asked))["likeness"]
+    assert flat["grain"][PLAIN]["value"] < 1e-6
+    assert flat["Frechet distance"][PLAIN]["value"] == flat["Frechet distance"][DRAWN]["value"]
+
+
+def test_without_a_floor_there_is_no_ratio():
+    found = {"grain": {PLAIN: Measured(0.1, 0.05, 0.15), DRAWN: Measured(0.0, 0.0, 0.0)}}
+    assert likeness.numbers(found, DRAWN)["grain"][PLAIN] == {"value": 0.1, "interval_95": [0.05, 0.15], "ratio": None}
+    assert likeness.table(found, DRAWN).splitlines()[-1].split() == ["times", "drawn", "-", "-"]
 
 
 @pytest.mark.parametrize("which", [SUBJECT, THING, PLACE])
@@ -200,7 +254,7 @@ def test_pictures_are_rounded_and_cut_as_in_a_file_before_they_are_read(evaluate
     monkeypatch.setattr(metrics, "scene_read", lambda judge, x, asked: seen.append(x) or read(judge, x, asked))
     monkeypatch.setattr(scenes, "draw", lambda attributes, generator: coded(attributes) + 0.3 / 127.5)
     evaluate("--n", 5, paint=lambda attributes, prompts, seed: coded(attributes) * 1.01 - 0.02)
-    assert len(seen) == 3
+    assert len(seen) == 3  # too few for likeness, which reads no other pictures
     for x in seen:
         levels = (x + 1) * 127.5
         assert (levels - levels.round()).abs().max() < 1e-3 and 0 <= levels.min() <= levels.max() <= 255

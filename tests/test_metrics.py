@@ -1,5 +1,6 @@
 import copy
 import math
+import statistics
 import subprocess
 import sys
 
@@ -66,6 +67,35 @@ def test_predict_gives_probabilities_in_order_batch_by_batch():
     assert reader.batches == [10, 10, 5] and p.shape == (25, 10)
     torch.testing.assert_close(p.sum(1), torch.ones(25))
     assert torch.equal(p.argmax(1), labels) and not p.requires_grad
+
+
+def test_grain_is_the_median_distance_from_the_neighbourhood(generator):
+    images = torch.rand(3, 2, 7, 9, generator=generator) * 2 - 1
+    for image, value in zip(images, metrics.grain(images)):
+        apart = [
+            abs(image[c, y, x] - image[c, y - 1 : y + 2, x - 1 : x + 2].mean()).item()
+            for c in range(2)
+            for y in range(1, 6)
+            for x in range(1, 8)
+        ]
+        assert value.item() == pytest.approx(statistics.median(apart), abs=1e-6)
+
+
+def test_grain_is_zero_where_colours_change_evenly_and_grows_with_the_noise(generator):
+    even = torch.linspace(-0.5, 0.5, 48).expand(4, 3, 48, 48)
+    assert metrics.grain(even).max() < 1e-6
+    noise = torch.randn(even.shape, generator=generator)
+    ones, twos = metrics.grain(even + 0.01 * noise), metrics.grain(even + 0.02 * noise)
+    torch.testing.assert_close(twos, 2 * ones, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(ones, torch.full((4,), 0.01 * norm.ppf(0.75) * math.sqrt(8 / 9)), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(3, 48, 48), torch.zeros(1, 3, 2, 48), torch.full((1, 1, 3, 3), float("nan"))]
+)
+def test_what_has_no_grain_is_refused(images, as_learner):
+    with pytest.raises(ValueError, match="expected"):
+        metrics.grain(images)
 
 
 @pytest.mark.parametrize("hits", [[True], [False, False], [True] * 7 + [False] * 13])

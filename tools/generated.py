@@ -30,6 +30,7 @@ def _setup() -> str:
             *more,
             '    get_ipython().run_line_magic("pip", "install --quiet --no-deps " + wanted)',
             "import diffusion_tutorial  # noqa: F401  (before torch: it settles how threads wait)",
+            "",  # as ruff has it after an import
             OWN,
         ]
     )

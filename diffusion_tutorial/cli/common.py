@@ -70,8 +70,8 @@ def sampling(command: argparse.ArgumentParser, walk: Walk | None) -> None:
     named = ", ".join(samplers.STEPS)
     as_usual = f" ({walk.sampler})" if walk else ""
     command.add_argument("--sampler", help=f"{named}{as_usual}")
-    usual = walk.steps if walk else STEPS
-    says = f"steps from t = 1000 to 0 (ddpm {ANCESTRAL}, the others {min(usual, STEPS)})"
+    usual = f"{walk.sampler} {walk.steps}, else " if walk else ""
+    says = f"steps from t = 1000 to 0 ({usual}ddpm {ANCESTRAL}, the others {STEPS})"
     command.add_argument("--steps", type=int, metavar="N", help=says)
     spacing = f"{', '.join(samplers.SPACINGS)} ({walk.spacing if walk else 'as the subject has it'}; heun: karras)"
     command.add_argument("--spacing", help=spacing)
@@ -82,7 +82,8 @@ def how(options: argparse.Namespace, usual: Walk) -> Walk:
     sampler = usual.sampler if options.sampler is None else options.sampler
     if sampler not in samplers.STEPS:
         raise UserError(f"--sampler: expected one of {', '.join(samplers.STEPS)}, got {sampler}")
-    steps = options.steps if options.steps is not None else ANCESTRAL if sampler == "ddpm" else min(usual.steps, STEPS)
+    by_itself = usual.steps if sampler == usual.sampler else ANCESTRAL if sampler == "ddpm" else STEPS
+    steps = by_itself if options.steps is None else options.steps
     if not 1 <= steps <= 1000:
         raise UserError(f"--steps: expected 1 to 1000, got {steps}")
     spacing = options.spacing or ("karras" if sampler == "heun" else usual.spacing)  # heun needs a gentle start

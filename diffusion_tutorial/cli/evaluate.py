@@ -35,8 +35,10 @@ the nearest training digit, and how many come nearer to one than 99 % of other r
 The Frechet distance is over the features of this project's own judge: never compare it with the FID of a paper.
 
 the table of scenes: in how many of 100 pictures a judge reads subject, thing and place back, and all three. The drawn
-scenes, read by the same judge, are the ceiling. Below it, what was lost by other words, which combinations fail most,
-and what was read instead. No training ever draws a held-out combination.
+scenes, read by the same judge, are the ceiling. A second table says how cleanly they are drawn: the grain, how far
+pixels lie from the mean of their neighbours, and the Frechet distance over that judge's features, the nearer to those
+of drawn scenes the better. Below it, what was lost by other words, which combinations fail most, and what was read
+instead. No training ever draws a held-out combination.
 
 the tables of inpainting, sdedit, inversion and edits have a line for every way and size of change, among them what
 nothing done and what a real picture would score. PSNR, in dB, tells how near two pictures are: 20 is a difference of a

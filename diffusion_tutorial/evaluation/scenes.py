@@ -2,7 +2,8 @@
 
 The prompts ask for held-out combinations, which training never draws, each in plain words and reworded. A judge reads
 subject, thing and place back; as many really drawn scenes of the same combinations, read by the same judge, are the
-ceiling. The 95 % intervals answer for the choice of the n pictures, not for the training.
+ceiling. Whether the pictures are also drawn as cleanly as those is what evaluation.likeness measures. The 95 %
+intervals answer for the choice of the n pictures, not for the training.
 """
 
 import math
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from diffusion_tutorial import metrics, progress
 from diffusion_tutorial.data import scenes
-from diffusion_tutorial.evaluation import common, drawn
+from diffusion_tutorial.evaluation import common, drawn, likeness
 from diffusion_tutorial.evaluation.common import Measured
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
@@ -95,14 +96,17 @@ def _report(subject: Subject, sets: dict[str, Tensor], asked: Tensor, made: dict
     rows = by_combination(asked, found)
     protocol = {"n": len(asked), **_cover(asked, rows), **made}
     protocol["judge"] = subject.judge.card()["quality"]
-    print(f"\n{table(shares)}\n\n{NOTE}")
+    near = likeness.measure(judge, sets, asked)
+    protocol["reference"] = f"{likeness.POOL} other drawn scenes of the same combinations"
+    print(f"\n{table(shares)}\n\n{likeness.table(near, DRAWN)}\n\n{NOTE}\n{likeness.NOTE}")
     if lost:
         points = "{:.1f} points (95 % interval {:.1f} .. {:.1f})".format(*(100 * x for x in lost))
         print(f"reworded prompts lose {points}: {PLAIN} - {REWORDED}, {ALL}")
     print(failures(rows, *next(iter(found.items()))))
     print(common.tell(protocol))
     if out:
-        common.write_json(out, {**numbers(shares, lost, found), "combinations": rows, "protocol": protocol})
+        told = numbers(shares, lost, found) | {"likeness": likeness.numbers(near, DRAWN)}
+        common.write_json(out, {**told, "combinations": rows, "protocol": protocol})
     return 0
 
 

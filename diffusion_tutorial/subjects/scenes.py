@@ -94,7 +94,7 @@ class Scenes(Subject):
     condition, judge = Captions("a cat wearing sunglasses on the moon"), SceneJudge()
     settings = dict(width=96, predict="v", batch=64, lr=2e-3, t_bias=1.5, seed=0, precision="auto")
     evaluate = 324
-    walk = quick = Walk("dpm++", 20, "karras", w=3.0)
+    walk = quick = Walk("dpm++", 20, "logsnr", w=3.0)
     columns, scale = 8, 4
     evaluations = {
         "scenes": Evaluation("scenes", 324, says="for each wording"),
