@@ -265,7 +265,7 @@ class TestWords:
     @pytest.fixture
     def draw(self, folder, tmp_path, monkeypatch, capsys):
         """What `sample scenes` draws from and says."""
-        monkeypatch.setattr(recipes, "draw_scenes", lambda _, prompts, **__: torch.zeros(len(prompts), 3, 48, 48))
+        monkeypatch.setattr(SCENES, "draw", lambda _, prompts, *__: torch.zeros(len(prompts), 3, 48, 48))
         own = ["--weights", str(folder / "own.safetensors"), "--n", "1", "--out", str(tmp_path / "x.npz")]
 
         def run(*options):

@@ -241,7 +241,7 @@ def test_an_untrained_painter_and_its_protocol(evaluate, oracle, weights, capsys
     protocol = first["protocol"]
     assert protocol["network_evaluations_per_sample"] == 4  # two steps, each with two guesses
     assert [protocol[name] for name in ("n", "sampler", "steps", "spacing", "w", "seed")] == [
-        *(3, "dpm++", 2, "karras", 3.0, 0)
+        *(3, "dpm++", 2, "logsnr", 3.0, 0)
     ]
     assert protocol["weights"] == str(weights) and protocol["judge"] == CARD["quality"]
     assert "n 3; combinations 3; held out 3; samples per combination 1; weights" in capsys.readouterr().out
