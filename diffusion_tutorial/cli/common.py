@@ -60,9 +60,13 @@ def seed(command: argparse.ArgumentParser) -> None:
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
+    try:
+        number = int(text)
+    except ValueError:  # no number, or one of thousands of digits
+        number = -1
+    if not 0 <= number < 2**63:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**63 - 1}, got {text}")
-    return int(text)
+    return number
 
 
 def sampling(command: argparse.ArgumentParser, walk: Walk | None) -> None:
