@@ -86,7 +86,7 @@ class Training:
         self.amp = bfloat16_pays(self.device) if amp is None else amp
         if compile:
             getattr(model, "net", model).compile()
-        self.average, self.ema_decay = copy.deepcopy(model).requires_grad_(False), ema_decay
+        self.average, self.ema_decay = copy.deepcopy(model), ema_decay
         self.optimizer = torch.optim.AdamW(model.parameters(), lr, betas, weight_decay=weight_decay, fused=True)
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.seconds = 0, 0.0
