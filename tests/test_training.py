@@ -173,6 +173,10 @@ def test_the_ema_equals_a_hand_written_average():
     assert any((ema[k] - p).abs().max() > 1e-3 for k, p in run.model.named_parameters())  # it lags behind
 
 
+def test_the_average_can_be_trained_on():
+    assert all(p.requires_grad for p in trained(1).ema.parameters())
+
+
 def test_the_learning_rate_climbs_then_falls():
     rates = [learning_rate(i / 1000) for i in range(1001)]
     top = max(range(1001), key=rates.__getitem__)
