@@ -314,11 +314,12 @@ def test_doctor_reports_and_passes(capsys, monkeypatch):
     assert "ready for every lesson" in out and "slow" in out and "scenes   drawn here, 3,240" in out
 
 
-def test_doctor_measures_the_cpu_whatever_the_commands_use(monkeypatch):
+def test_doctor_measures_the_cpu_whatever_the_commands_use(monkeypatch, capsys):
     from diffusion_tutorial import doctor
 
     monkeypatch.setattr(run, "device", lambda: "cuda")
     assert doctor.images_per_second(0.01) > 0
+    assert capsys.readouterr().err == ""  # which digits a training takes is a note for trainings
 
 
 def test_doctor_names_the_package_that_is_missing(capsys, monkeypatch):
