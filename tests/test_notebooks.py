@@ -61,12 +61,6 @@ def test_the_folder_holds_nothing_else_that_could_be_opened_by_mistake():
     assert sorted((ROOT / "notebooks").glob("*.ipynb")) == LESSONS
 
 
-# Over 75 minutes without their optional sections, as they stand
-STILL_TOO_LONG = {
-    "change_one_thing_keep_the_rest",
-}
-
-
 @each_lesson
 class TestLesson:
     def test_is_valid(self, path):
@@ -88,9 +82,7 @@ class TestLesson:
         assert seconds > 0, "run `make notebooks`"
         assert f"<!-- times -->\n{line}\n<!-- /times -->" in notebook.cells[0].source, "run `make badges`"
 
-    def test_is_short_enough(self, path, request):
-        if order.slug_of(path) in STILL_TOO_LONG:
-            request.applymarker(pytest.mark.xfail(strict=False, reason="to be cut, split or marked optional"))
+    def test_is_short_enough(self, path):
         notebook = nbformat.read(path, as_version=4)
         minutes, _ = times.learning(notebook, generated.seconds_of(notebook))
         assert minutes <= 75, times.count(notebook)
