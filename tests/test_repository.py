@@ -27,6 +27,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGE = ROOT / "diffusion_tutorial"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LESSONS = tool.lessons()
+GLOSSARY = re.findall(r"^- .+", (ROOT / "docs" / "glossary.md").read_text(), re.M)
 BADGE = re.compile(r"\((https://(?:colab\.research\.google\.com/github|mybinder\.org/v2/gh)/[^)]+)\)")
 each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -201,6 +202,32 @@ class TestLinks:
         )  # a form shows what is to be filled in
         for link in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / link).exists(), link
+
+    @pytest.mark.parametrize("line", GLOSSARY, ids=lambda line: line.split("**")[1])
+    def test_the_glossary_links_a_word_to_a_lesson_that_uses_it(self, line):
+        words, title, file = re.fullmatch(r"- \*\*(.+?)\*\*: .+ \(\[(.+)\]\(\.\./notebooks/(.+)\)\)", line).groups()
+        path = ROOT / "notebooks" / file
+        assert path in LESSONS, "run `make badges`"
+        assert title == order.TITLES[order.slug_of(path)]
+        text = " ".join(" ".join(cell.source for cell in nbformat.read(path, as_version=4).cells).lower().split())
+        assert any(word.lower() in text for word in words.split(", "))
+
+    def test_the_glossary_is_in_the_order_of_the_alphabet(self):
+        words = [line.split("**")[1].lstrip("$").lower().replace("é", "e") for line in GLOSSARY]
+        assert len(words) >= 60 and words == sorted(set(words))
+
+    def test_the_links_of_the_glossary_follow_the_names_of_the_lessons(self, tmp_path, monkeypatch):
+        old = tmp_path / "glossary.md"
+        old.write_text("[Dissolve a picture](../notebooks/99_dissolve_a_picture.ipynb)")
+        readme = tmp_path / "README.md"
+        readme.write_text((ROOT / "README.md").read_text())
+        monkeypatch.setattr(tool, "GLOSSARY", old)
+        monkeypatch.setattr(tool, "README", readme)
+        monkeypatch.setattr(tool, "lessons", lambda names=None: [])
+        monkeypatch.setattr(order, "renumber", lambda: [])
+        monkeypatch.setattr(sys, "argv", ["notebooks.py", "--no-run"])
+        tool.main()
+        assert old.read_text() == f"[Dissolve a picture](../notebooks/{order.file('dissolve_a_picture')})"
 
     def test_the_readme_shows_its_pictures_on_other_pages_as_well(self):
         readme = (ROOT / "README.md").read_text()

@@ -6,7 +6,7 @@
 
 The notebooks themselves are the source. What is generated in them is in `generated`, and where their order stands, in
 `order`: files whose number is not their place are renamed first. The lesson table of README.md is read off their first cells,
-and its pictures get their whole address.
+its pictures get their whole address, and docs/glossary.md follows the files' names.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 from order import NOTEBOOKS, ROOT, lessons
 
 __all__ = ["HOME", "SETUP", "badges", "between", "lessons", "metadata", "normalise", "refresh", "row", "table"]
-README = ROOT / "README.md"
+README, GLOSSARY = ROOT / "README.md", ROOT / "docs" / "glossary.md"
 HEAD = "| | lesson | you will make | time to learn | time to run | open it at once |\n| --- | --- | --- | --- | --- | --- |"
 
 
@@ -107,6 +107,7 @@ def main() -> None:
     for path in lessons() if renamed else chosen:
         rebuild(path, run_it=path in chosen and not options.no_run)
     README.write_text(whole_addresses(between(order.relinked(README.read_text()), "lessons", table())))
+    GLOSSARY.write_text(order.relinked(GLOSSARY.read_text()))
 
 
 if __name__ == "__main__":
