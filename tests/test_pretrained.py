@@ -223,7 +223,7 @@ def test_a_changed_copy_is_refused(name, shipped_copy):
 
 
 def test_only_what_is_shipped_has_a_card():
-    with pytest.raises(ValueError, match="digits, digit_classifier, scenes, scene_classifier, got faces"):
+    with pytest.raises(ValueError, match="digit_classifier, digits, scene_classifier, scenes, got faces"):
         pretrained.card("faces")
 
 
