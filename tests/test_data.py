@@ -9,9 +9,11 @@ import pytest
 import torch
 import torchvision
 
-from diffusion_tutorial import cli, doctor
+from diffusion_tutorial import cli, subjects
 from diffusion_tutorial.data import digits
 from diffusion_tutorial.evaluation import real
+
+DIGITS = subjects.get("digits")
 
 
 @pytest.fixture(autouse=True)
@@ -306,11 +308,13 @@ def test_training_on_the_full_set_by_name_does_not_go_on_with_another(model, mis
 def test_measuring_against_the_full_set_by_name_does_not_go_on_with_another(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(digits.FOLDER, str(tmp_path / "dota"))
     with pytest.raises(digits.DataUnavailable, match="does not exist"):
-        real.reference("full")
-    assert "that come along" in real.reference().name and "which does not exist. Going on" in capsys.readouterr().err
+        real.reference(DIGITS, "full")
+    assert (
+        "that come along" in real.reference(DIGITS).name and "which does not exist. Going on" in capsys.readouterr().err
+    )
 
 
 def test_the_doctor_names_a_mistyped_folder(tmp_path, monkeypatch, capsys):
-    assert doctor._data() == [] and "not there; optional" in capsys.readouterr().out
+    assert DIGITS.check() == [] and "not there; optional" in capsys.readouterr().out
     monkeypatch.setenv(digits.FOLDER, str(tmp_path / "dota"))
-    assert doctor._data() == [] and f"not there, {digits.misnamed()[:-1]}\n" in capsys.readouterr().out
+    assert DIGITS.check() == [] and f"not there; {digits.misnamed()[:-1]}\n" in capsys.readouterr().out
