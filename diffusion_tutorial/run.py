@@ -175,7 +175,7 @@ def _history(before: list[tuple[str, int]], budget: str, step: int) -> list[tupl
 
 def _commands(what: str, settings: dict, history: list[tuple[str, int]], step: int) -> str:
     """The command that makes these weights; several where the budget was changed on the way."""
-    flags = " ".join(f"{_flag(key)} {value}" for key, value in settings.items())
+    flags = " ".join(f"{_flag(key)} {value}" for key, value in settings.items() if value is not None)
     ends = [start for _, start in history[1:]] + [step]
     said = []
     for i, ((budget, _), end) in enumerate(zip(history, ends)):

@@ -25,7 +25,7 @@ TRAIN = ["train", "digits", "--width", "8", "--evaluate", "0", "--seed", "3"]
 
 
 def command(*arguments, **options):
-    return [sys.executable, "-m", "diffusion_tutorial.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "diffusion_tutorial", *map(str, arguments)]
 
 
 def test_train_writes_weights_a_card_and_a_checkpoint(tmp_path, capsys):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_models import lively
 
 from diffusion_tutorial import cli, files, pretrained, run, subjects
 from diffusion_tutorial.data import scenes
@@ -133,13 +134,50 @@ class TestTrain:
         assert cli.main(["train", "scenes"]) == 0
         assert cli.main(["train", "scenes", *"--out x --budget 7steps --seed 5 --evaluate 2 --compile".split()]) == 0
         (what, out, settings, *budget, more), (_, other, changed, *steps, also) = said
-        made_of = {name: SCENES.settings[name] for name in ("width", "batch", "lr", "t_bias")}
+        made_of = {name: SCENES.settings[name] for name in ("width", "full", "start", "batch", "lr", "t_bias")}
         assert what is SCENES
         assert settings == {**made_of, "predict": "v", "seed": 0, "precision": "auto"}
         assert str(out) == os.path.join("runs", "scenes") and budget == [None, 120.0]
         assert more == {"resume": False, "anew": False, "compile": False, "evaluate": SCENES.evaluate}
         assert changed == {**settings, "seed": 5} and str(other) == "x" and steps == [7, None]
         assert also == {"resume": False, "anew": False, "compile": True, "evaluate": 2}
+
+    def test_start_begins_with_the_weights_of_another_and_what_it_had_not_as_untrained(self, tmp_path):
+        begun, told = tmp_path / "begun.safetensors", [*TRAIN, "--full", "16"]
+        old = lively(SCENES.untrained(width=8, full=0))
+        pretrained.write(begun, old)
+        settings = SCENES.settings | dict(width=8, full=16, start=str(begun))
+        with run.seeded(0):
+            model = SCENES.new(settings)
+        kept, now = pretrained.read(begun).state_dict(), model.state_dict()
+        assert all(torch.equal(now[name], x) for name, x in kept.items())
+        assert {name.split(".")[1] for name in now.keys() - kept.keys()} == {"full", "lift_full", "out_full"}
+        assert cli.main([*told, "--start", str(begun), "--budget", "2steps", "--out", str(tmp_path / "on")]) == 0
+        card = json.loads((tmp_path / "on" / "scenes.json").read_text())
+        assert card["start"] == {"file": "begun.safetensors", "sha256": pretrained.sha256(begun)}
+        assert cli.main([*card["command"].split()[1:], "--out", str(tmp_path / "again"), "--evaluate", "0"]) == 0
+        first, again = (files.read_tensors(tmp_path / name / "scenes.safetensors")[0] for name in ("on", "again"))
+        assert all(torch.equal(first[name], again[name]) for name in first)
+
+    def test_start_may_be_the_model_that_comes_along(self):
+        model = SCENES.new(SCENES.settings | dict(start="scenes"))
+        shipped = pretrained.load("scenes").state_dict()
+        assert all(torch.equal(model.state_dict()[name], x) for name, x in shipped.items())
+
+    @pytest.mark.parametrize(
+        "start, options, says",
+        [
+            ("digits", [], "expected weights of a denoiser of scenes that answers with v"),
+            ("judge", [], "expected weights of a denoiser of scenes that answers with v"),
+            ("own", ["--predict", "eps"], "expected weights of a denoiser of scenes that answers with eps"),
+            ("own", ["--width", "16"], "another size than these settings ask for"),
+        ],
+    )
+    def test_start_refuses_what_it_cannot_begin_with(self, start, options, says, folder, tmp_path, capsys):
+        begin = ["--start", str(folder / f"{start}.safetensors"), "--budget", "1steps", "--out", str(tmp_path / "x")]
+        assert cli.main([*TRAIN, *begin, *options]) == 2
+        said = capsys.readouterr().err
+        assert says in said and said.count("\n") == 1 and not (tmp_path / "x").exists()
 
     def test_evaluate_says_how_much_is_read_back(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(pretrained, "load", {"scene_classifier": SceneClassifier().eval()}.get)
@@ -400,7 +438,8 @@ class TestHelp:
         train = self.shown(capsys, "train", "scenes")
         options = ("resume", "width", "predict", "batch", "lr", "t-bias", "precision", "compile", "evaluate", "seed")
         assert "examples:" in train and all(f"--{option}" in train for option in options) and "--data" not in train
-        assert all(f"({value})" in train for value in (*SCENES.settings.values(), SCENES.evaluate))
+        said = ["none" if value is None else value for value in (*SCENES.settings.values(), SCENES.evaluate)]
+        assert all(f"({value})" in train for value in said)
         sample = self.shown(capsys, "sample", "scenes")
         assert all(f"--{name}" in sample for name in ("prompt", "negative", "n", "w", "steps", "sampler", "weights"))
         assert (

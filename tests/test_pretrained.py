@@ -222,6 +222,14 @@ def test_a_changed_copy_is_refused(name, shipped_copy):
         pretrained.load(name)
 
 
+def test_weights_are_named_by_the_name_of_a_shipped_model_or_by_their_file(tmp_path):
+    file = tmp_path / "own.safetensors"
+    pretrained.write(file, small_denoiser())
+    assert pretrained.path("digits") == pretrained.FOLDER / "digits.safetensors" and pretrained.path(file) == file
+    assert pretrained.named("digits").net.config == pretrained.load("digits").net.config
+    assert pretrained.named(str(file)).net.config == small_denoiser().net.config
+
+
 def test_only_what_is_shipped_has_a_card():
     with pytest.raises(ValueError, match="digit_classifier, digits, scene_classifier, scenes, got faces"):
         pretrained.card("faces")

@@ -17,9 +17,9 @@ WORDS = ("a", "cat", "dog", "mars", "moon", "on", "the")
 PROMPTS = ["a cat on the moon", "the dog", ""]
 
 
-def small(size: int = 16) -> TextUNet:
+def small(size: int = 16, full: int = 0) -> TextUNet:
     torch.manual_seed(0)
-    return lively(TextUNet(WORDS, width=8, dim=16, size=size, length=8))
+    return lively(TextUNet(WORDS, width=8, dim=16, size=size, length=8, full=full))
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +202,34 @@ def test_its_configuration_makes_it_again(net, asked):
     assert again.tokenizer.words == WORDS and again.shape == (3, 16, 16)
 
 
-def test_gradients_reach_every_weight(asked):
-    net = small().train()
+@pytest.mark.parametrize("full", [0, 16])
+def test_gradients_reach_every_weight(full, asked):
+    net = small(full=full).train()
     net(*asked).square().sum().backward()
     for name, p in net.named_parameters():
         assert p.grad is not None and p.grad.abs().max() > 0, name
+
+
+def test_a_block_at_every_pixel_adds_nothing_until_it_is_trained(net, asked):
+    torch.manual_seed(1)
+    more = TextUNet(**{**net.config, "full": 16}).eval()
+    more.load_state_dict({**more.state_dict(), **net.state_dict()})
+    assert torch.equal(more(*asked), net(*asked))
+    lively(more.out_full)
+    assert (more(*asked) - net(*asked)).abs().max() > 0.01
+
+
+def test_a_configuration_from_before_there_was_a_block_at_every_pixel_still_loads(net, asked):
+    before = {name: value for name, value in net.config.items() if name != "full"}
+    again = TextUNet(**before)
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again.eval()(*asked), net(*asked))
+
+
+@pytest.mark.parametrize("full", [-8, 8, 20])
+def test_features_at_every_pixel_that_no_norm_can_group_are_refused(full, as_learner):
+    with pytest.raises(ValueError, match=f"a multiple of 8 from 16 on, got {full}"):
+        TextUNet(WORDS, width=8, full=full)
 
 
 def test_bfloat16_trains_and_stays_close(asked):

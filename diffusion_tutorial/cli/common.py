@@ -43,9 +43,9 @@ def each_subject(
     }
 
 
-def weights(command: argparse.ArgumentParser, says: str = "your own weights (default: those that come along)") -> None:
+def weights(command: argparse.ArgumentParser, says: str = "another shipped model, or your own weights") -> None:
     """Which weights to draw with."""
-    command.add_argument("--weights", type=Path, metavar="FILE", help=says)
+    command.add_argument("--weights", metavar="NAME|FILE", help=says)
 
 
 def guidance(command: argparse.ArgumentParser, default: float | None, says: str = f"{GUIDANCE} (%(default)g)") -> None:
@@ -103,7 +103,7 @@ def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
             made = f"train them by `diffusion-tutorial train {subject.command}`, and name them by --weights"
             raise UserError(f"--weights: none come along for {subject.name}; {made}")
         return pretrained.denoiser(subject.name)
-    model = pretrained.read(options.weights)
+    model = pretrained.named(options.weights)
     if not isinstance(model, Denoiser) or not subject.fits(model):
         holds = [other.name for other in subjects.every().values() if other.fits(model)]
         found = f"a denoiser of {holds[0]}" if holds else "a denoiser of other pictures"

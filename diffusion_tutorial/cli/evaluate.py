@@ -66,7 +66,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     evaluate.add_argument("--against", metavar="REAL", help=f"{against}best that is at hand)")
     many = ", ".join(f"{name} {x.n}{x.says and ' ' + x.says}" for name, x in every.items())
     evaluate.add_argument("--n", type=int, help=f"how many pictures: {many}; of a file, all that fit")
-    weights(evaluate, "your own weights, for pictures drawn now")
+    weights(evaluate, "another shipped model, or your own weights, for pictures drawn now")
     sampling(evaluate, None)
     seed(evaluate)
     guidance(evaluate, None, f"{GUIDANCE} (default: as the subject has it)")

@@ -10,6 +10,7 @@ from diffusion_tutorial.subjects import Trainable
 
 OPTIONS: dict[str, dict] = {  # of settings that several have, by name; what else there is says its own
     "width": dict(type=int, help="features of the U-Net, a multiple of 8 (%(default)s)"),
+    "start": dict(metavar="NAME|FILE", help="begin with these weights, of a shipped model or in a file (none)"),
     "predict": dict(choices=["v", "eps"], help="what the network's output means (%(default)s)"),
     "batch": dict(type=int, metavar="N", help="pictures in a step (%(default)s)"),
     "lr": dict(type=float, help="learning rate at its highest (%(default)s)"),

@@ -4,7 +4,7 @@ Used in "Type a sentence, get a picture".
 
 It is that of "Build the network" with words in place of labels: a picture is folded into 12 x 12 places with 48 numbers
 each, and cross-attention follows the blocks. One last block looks at 24 x 24 places, where the fine grain is noise or
-picture. Trained by `diffusion-tutorial train scenes`; its size and quality are in its model card.
+picture, and another, if asked for, at every pixel. Trained by `diffusion-tutorial train scenes`; its size and quality are in its model card.
 """
 
 from collections.abc import Sequence
@@ -33,17 +33,23 @@ class TextUNet(nn.Module):
     """Raw output for (x_t, t, tokens), of x_t's shape; whether it means eps or v is the business of `Denoiser`.
 
     words: the vocabulary, in order. width: features at a quarter of the side of a picture; there are twice as many at
-    an eighth. dim: numbers in the vector of a word. size: the side of the square pictures, divisible by 8.
+    an eighth. dim: numbers in the vector of a word. size: the side of the square pictures, divisible by 8. full: features
+    of a block at the full side, a multiple of 8 from 16 on, or 0 for none. It sees what the others answer, and adds
+    to it; that is 0 until it is trained.
 
     A caption enters three times: its words by cross-attention, place by place; their mean with the time, as features for
     every block; and their mean as a sketch, a picture that the first convolution sees beside x_t.
     """
 
-    def __init__(self, words: Sequence[str], width: int = 96, dim: int = 128, size: int = 48, length: int = 24):
+    def __init__(
+        self, words: Sequence[str], width: int = 96, dim: int = 128, size: int = 48, length: int = 24, full: int = 0
+    ):
         super().__init__()
         if size < 8 or size % 8:
             raise ValueError(f"expected pictures with a side divisible by 8, got {size}")
-        self.config = dict(words=list(words), width=width, dim=dim, size=size, length=length)
+        if full % 8 or full not in (0, *range(16, 257)):
+            raise ValueError(f"expected 0 features at full side or a multiple of 8 from 16 on, got {full}")
+        self.config = dict(words=list(words), width=width, dim=dim, size=size, length=length, full=full)
         self.shape, self.tokenizer = (3, size, size), Tokenizer(words, length)
         emb, wide = 2 * width, 2 * width
         self.time = nn.Sequential(Waves(width), nn.Linear(width, emb), nn.SiLU(), nn.Linear(emb, emb))
@@ -60,6 +66,9 @@ class TextUNet(nn.Module):
         self.out = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), zeroed(nn.Conv2d(width, 48, 3, padding=1)))
         self.lift, self.fine = nn.Conv2d(width, 96, 1), ResBlock(48, FINE, emb)
         self.out_fine = nn.Sequential(nn.GroupNorm(8, FINE), nn.SiLU(), zeroed(nn.Conv2d(FINE, 12, 3, padding=1)))
+        if full:
+            self.lift_full, self.full = nn.Conv2d(FINE, 4 * (full - 9), 1), ResBlock(full, full, emb)
+            self.out_full = nn.Sequential(nn.GroupNorm(8, full), nn.SiLU(), zeroed(nn.Conv2d(full, 3, 3, padding=1)))
         self.to(memory_format=torch.channels_last)  # on a CPU a fifth faster
 
     def forward(
@@ -85,8 +94,12 @@ class TextUNet(nn.Module):
         h = self.up(torch.cat([h, skip], dim=1), emb)
         h = self.read_up(h, words, there)
         near = torch.cat([F.pixel_unshuffle(seen, 2), F.pixel_shuffle(self.lift(h), 2)], dim=1)
-        fine = self.out_fine(self.fine(near, emb))
-        return F.pixel_shuffle(self.out(h), 4) + F.pixel_shuffle(fine, 2)
+        near = self.fine(near, emb)
+        out = F.pixel_shuffle(self.out(h), 4) + F.pixel_shuffle(self.out_fine(near), 2)
+        if not self.config["full"]:
+            return out
+        every = torch.cat([seen, out, F.pixel_shuffle(self.lift_full(near), 2)], dim=1)
+        return out + self.out_full(self.full(every, emb))
 
     def null_like(self, cond: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
         """The empty caption for each."""

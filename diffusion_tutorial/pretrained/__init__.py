@@ -39,14 +39,23 @@ def load(name: str) -> nn.Module:
 
     Raises files.BadFile if the weights are not the ones that the card was written for.
     """
-    path = FOLDER / f"{name}.safetensors"
-    expected = card(name)["sha256"]
-    if not path.exists():
-        raise files.BadFile(f"there is no file {path}: install the package again")
-    found = sha256(path)
+    expected, file = card(name)["sha256"], path(name)
+    if not file.exists():
+        raise files.BadFile(f"there is no file {file}: install the package again")
+    found = sha256(file)
     if found != expected:
-        raise files.BadFile(f"{path} has the SHA-256 {found[:12]}…, its card says {expected[:12]}…: install it again")
-    return read(path)
+        raise files.BadFile(f"{file} has the SHA-256 {found[:12]}…, its card says {expected[:12]}…: install it again")
+    return read(file)
+
+
+def path(name: str | Path) -> Path:
+    """The file of weights that is meant: that of a shipped model, if it is the name of one, or this file."""
+    return FOLDER / f"{name}.safetensors" if name in SHIPPED else Path(name)
+
+
+def named(name: str | Path) -> nn.Module:
+    """The model that is meant: a shipped one, if it is the name of one, or that in this file."""
+    return load(str(name)) if name in SHIPPED else read(name)
 
 
 def denoiser(name: str) -> Denoiser:

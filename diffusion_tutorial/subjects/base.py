@@ -135,14 +135,32 @@ class Subject(Trainable):
         return (height, width) if channels == 1 else (height, width, channels)
 
     def new(self, settings: dict) -> Denoiser:
-        return Denoiser(self.network(settings), cosine(), settings["predict"])
+        model = Denoiser(self.network(settings), cosine(), settings["predict"])
+        if settings.get("start"):
+            self._start(model, settings["start"])
+        return model
 
     def loss(self, settings: dict) -> Loss:
         return Denoising(self.draw_data(settings), settings["t_bias"])
 
     def about(self, model: Any, settings: dict) -> dict:
         schedule = f"cosine, T = {len(model.alpha_bar) - 1}"
-        return super().about(model, settings) | {"output": model.output, "schedule": schedule}
+        told = super().about(model, settings) | {"output": model.output, "schedule": schedule}
+        if settings.get("start"):
+            path = pretrained.path(settings["start"])
+            told["start"] = {"file": path.name, "sha256": pretrained.sha256(path)}
+        return told
+
+    def _start(self, model: Denoiser, start: str) -> None:
+        """The weights of a trained model; parts of the network that it had not begin as in an untrained one."""
+        old = pretrained.named(start)
+        if not self.fits(old) or old.output != model.output:
+            wanted = f"a denoiser of {self.plural} that answers with {model.output}"
+            raise ValueError(f"--start: expected weights of {wanted}, but {start} holds something else")
+        new, shapes = model.state_dict(), {name: x.shape for name, x in old.state_dict().items()}
+        if any(name not in new or new[name].shape != shape for name, shape in shapes.items()):
+            raise ValueError(f"--start: the network in {start} has another size than these settings ask for")
+        model.load_state_dict(new | old.state_dict())
 
     def untrained(self, **settings: Any) -> Denoiser:
         """A new model with these settings, the rest as `settings` has them; the same for the same seed."""

@@ -83,7 +83,9 @@ class Digits(Subject):
     title = "digits: a label-conditional U-Net denoiser for 28 x 28 handwritten digits"
     licence, shape = LICENCE, (1, 28, 28)
     condition, judge = Labels([str(i) for i in range(10)], "digit"), DigitJudge()
-    settings = dict(data="sample", width=32, predict="v", batch=64, lr=4e-3, t_bias=2.0, seed=0, precision="auto")
+    settings = dict(
+        data="sample", width=32, start=None, predict="v", batch=64, lr=4e-3, t_bias=2.0, seed=0, precision="auto"
+    )
     options, evaluate = DATA, 500
     evaluations = {
         "digits": Evaluation("labelled", 1000, against=True, says="(at most 10000)"),

@@ -92,7 +92,10 @@ class Scenes(Subject):
     title = "scenes: a text-conditional U-Net denoiser for drawn scenes of 48 x 48 in colour"
     licence, shape = scenes.ATTRIBUTION, (3, scenes.SIZE, scenes.SIZE)
     condition, judge = Captions("a cat wearing sunglasses on the moon"), SceneJudge()
-    settings = dict(width=96, predict="v", batch=64, lr=2e-3, t_bias=1.5, seed=0, precision="auto")
+    settings = dict(width=96, full=24, start=None, predict="v", batch=64, lr=2e-3, t_bias=1.5, seed=0, precision="auto")
+    options = {
+        "full": dict(type=int, metavar="N", help="features of the block at every pixel, 0 for none (%(default)s)")
+    }
     evaluate = 324
     walk = quick = Walk("dpm++", 20, "logsnr", w=3.0)
     columns, scale = 8, 4
@@ -120,7 +123,7 @@ class Scenes(Subject):
         return draw
 
     def network(self, settings: dict) -> TextUNet:
-        return TextUNet(scenes.vocabulary(), settings["width"])
+        return TextUNet(scenes.vocabulary(), settings["width"], full=settings["full"])
 
     def data(self, settings: dict) -> str:
         return "scenes drawn on the fly, 2,916 of 3,240 combinations; the other 324 are held out"

@@ -1,7 +1,0 @@
-"""`python -m diffusion_tutorial.cli` is the command `diffusion-tutorial`."""
-
-import sys
-
-from diffusion_tutorial.cli import main
-
-sys.exit(main())
