@@ -109,25 +109,27 @@ def train(
         what.begin(out)
     history = _history(before, budget, training.step)
     _watch(training, what, out, lambda: training.save(checkpoint, settings=settings, budgets=history))
-    sha256 = pretrained.write(out / f"{what.name}.safetensors", training.ema)
-    about = what.about(model, settings)
-    card = {
-        "model": about.pop("model"),
-        "sha256": sha256,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        **about,
+    weights = out / f"{what.name}.safetensors"
+    size = sum(p.numel() for p in model.parameters())
+    made = what.about(model, settings) | {"sha256": pretrained.write(weights, training.ema), "parameters": size}
+    made |= _ran(training, settings) | what.measure(pretrained.read(weights), evaluate, out)
+    card = made | {"command": _commands(what.command, settings, history, training.step)}
+    pretrained.write_card(weights.with_suffix(".json"), card)
+    print(f"weights and card in {out}: {training.step} steps, {training.seconds:.0f} s")
+    return card
+
+
+def _ran(training: Training, settings: dict) -> dict:
+    """The card's lines about how it was trained."""
+    return {
         "machine": machine(),
         "precision": settings["precision"],
         "seed": settings["seed"],
         "steps": training.step,
         "batch_size": training.batch_size,
         "seconds": round(training.seconds),
-        **what.measure(pretrained.read(out / f"{what.name}.safetensors"), evaluate, out),
-        "command": _commands(what.command, settings, history, training.step),
+        "pictures_per_second": round(training.step * training.batch_size / training.seconds),
     }
-    pretrained.write_card(out / f"{what.name}.json", card)
-    print(f"weights and card in {out}: {training.step} steps, {training.seconds:.0f} s")
-    return card
 
 
 def _refuse_what_is_there(out: Path, name: str) -> None:
