@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from diffusion_tutorial import files, pretrained, progress, samplers
+from diffusion_tutorial import pretrained, progress, samplers
 from diffusion_tutorial.losses import Loss
 from diffusion_tutorial.noise import Streams, fresh
-from diffusion_tutorial.training import LOOK_EVERY, Training, bfloat16_pays, is_checkpoint
+from diffusion_tutorial.training import LOOK_EVERY, Training, bfloat16_pays, read_checkpoint
 
 FIRST_SAVE, SAVE_EVERY = 5.0, 30.0  # seconds until the first checkpoint, and between two
 MILESTONES = [2.0**-k for k in range(8, -1, -1)]  # shares of the budget at which somebody may want to look
@@ -149,9 +149,7 @@ def _precision(wanted: str) -> str:
 
 def _started(checkpoint: Path, settings: dict) -> list[tuple[str, int]]:
     """The budgets that a run has had, if it was started with these settings; a ValueError that names what differs if not."""
-    about = files.read_tensors(checkpoint)[1]
-    if not is_checkpoint(about):
-        raise files.BadFile(f"{checkpoint} is not a checkpoint")
+    about = read_checkpoint(checkpoint)[1]
     started = about.get("settings", {})
     differ = [name for name in settings | started if started.get(name) != settings.get(name)]
     if differ:
