@@ -13,10 +13,11 @@ from diffusion_tutorial.cli.common import (
     each_subject,
     guidance,
     seed,
+    settled,
     weights,
 )
 from diffusion_tutorial.noise import Streams
-from diffusion_tutorial.subjects import Subject, retouch
+from diffusion_tutorial.subjects import retouch
 
 Read = TypeVar("Read", pictures.Picture, pictures.Mask)
 INPAINT = {
@@ -80,7 +81,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _inpaint(options: argparse.Namespace) -> int:
-    subject: Subject = options.subject
+    subject = settled(options, options.subject)
     _check(options)
     if options.method not in retouch.METHODS:
         raise UserError(f"--method: expected repaint or replace, got {options.method}")
@@ -98,7 +99,7 @@ def _inpaint(options: argparse.Namespace) -> int:
 
 
 def _edit(options: argparse.Namespace) -> int:
-    subject: Subject = options.subject
+    subject = settled(options, options.subject)
     _check(options)
     if not 0 < options.strength <= 1:
         raise UserError(f"--strength: expected more than 0 (keep) and at most 1 (forget), got {options.strength}")

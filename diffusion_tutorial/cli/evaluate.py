@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from diffusion_tutorial import evaluation
-from diffusion_tutorial.cli.common import GUIDANCE, UserError, denoiser, guidance, how, sampling, seed, weights
-from diffusion_tutorial.subjects.base import Evaluation
+from diffusion_tutorial.cli.common import GUIDANCE, UserError, denoiser, guidance, how, sampling, seed, settled, weights
+from diffusion_tutorial.subjects.base import Evaluation, Nobody
 
 DRAWING = ("weights", "sampler", "steps", "spacing", "w", "seed")  # the options that say how to draw
 EVALUATE_EXAMPLES = """examples:
@@ -61,9 +61,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=f"drawn now: {', '.join(every)} (default: digits); or pictures in a FILE.npz",
     )
     against = (
-        "real pictures for a subject with labels: a set by name, of digits full or sample, or a FILE.npz (default: the "
+        "real pictures for a subject with labels: a set by name, of digits full or sample, a FILE.npz or a folder (default: "
+        "the best that is at hand; folder: the one that the model was trained on)"
     )
-    evaluate.add_argument("--against", metavar="REAL", help=f"{against}best that is at hand)")
+    evaluate.add_argument("--against", metavar="REAL", help=against)
+    judge = "weights of a judge to read with (default: the one that comes along, if any)"
+    evaluate.add_argument("--judge", type=Path, metavar="FILE", help=judge)
     many = ", ".join(f"{name} {x.n}{x.says and ' ' + x.says}" for name, x in every.items())
     evaluate.add_argument("--n", type=int, help=f"how many pictures: {many}; of a file, all that fit")
     weights(evaluate, "another shipped model, or your own weights, for pictures drawn now")
@@ -91,10 +94,14 @@ def _evaluate(options: argparse.Namespace) -> int:
             f"--against: {name} {'are' if name.endswith('s') else 'is'} not measured against a set of real pictures; leave "
             "it out"
         )
+    if options.judge and isinstance(subject.judge, Nobody):
+        raise UserError(f"--judge: no judge can read pictures of {subject.name}; leave it out")
+    subject = subject.judged_by(options.judge)
     room, beside = evaluation.module(found), {"against": options.against} if found.against else {}
     if from_file:
         return room.report_file(subject, Path(options.what), options.n, out=options.json, **beside)
     _refuse(name, found, touched)
+    subject = settled(options, subject)
     return room.report_model(
         subject,
         denoiser(options, subject),

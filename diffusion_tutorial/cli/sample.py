@@ -16,6 +16,7 @@ from diffusion_tutorial.cli.common import (
     how,
     sampling,
     seed,
+    settled,
     weights,
 )
 from diffusion_tutorial.subjects import Subject
@@ -56,7 +57,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    subject: Subject = options.subject
+    subject = settled(options, options.subject)
     asked = subject.condition.asked(options)
     negative = subject.condition.one(options, "negative")
     walk = how(options, subject.walk)
