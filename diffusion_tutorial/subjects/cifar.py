@@ -60,7 +60,8 @@ class _OfPhotos(Trainable):
         """One that has the photographs; of a folder, a run keeps name and contents, and not where it is."""
         mine, source = copy.copy(self), settings["data"]
         if source == "full":
-            mine.photos_ = Photos(*cifar.full(), "CIFAR-10, 50,000 training pictures")
+            pixels, labels = cifar.full()
+            mine.photos_ = Photos(pixels, labels, f"CIFAR-10, {len(pixels):,} training pictures")
             return mine, settings
         found = cifar.of_folder(source)
         if found.left_out:
@@ -157,7 +158,7 @@ class Cifar(_OfPhotos, Subject):
     def real(self, which: str | None = None) -> tuple[Float[Tensor, "n 3 32 32"], Int[Tensor, "n"], str]:
         """The training pictures, torchvision's or those of a folder that is named."""
         photos = self.given({"data": _data(which or "full")})[0].photos
-        return _signed(photos.pixels), photos.labels, f"training pictures of {photos.says.split(',')[0]}"
+        return _signed(photos.pixels), photos.labels, f"training pictures of {photos.says.partition(', ')[0]}"
 
     def read_back(self, images: Float[Tensor, "n 3 32 32"], asked: Sequence[int]) -> Bool[Tensor, "n"]:
         return _read(self.judge.load(), images) == torch.tensor(asked)
