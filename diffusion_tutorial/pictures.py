@@ -248,7 +248,8 @@ def _scaled(pixels: np.ndarray, side: int) -> np.ndarray:
     """A square picture in this size and in its own numbers; what is transparent lends its colour to nothing."""
     how = Image.Resampling.BOX if len(pixels) >= side else Image.Resampling.BICUBIC
     if pixels.dtype != np.uint8:
-        return np.round(_resize(pixels[..., None], (side, side), how))[..., 0].clip(0, 65535).astype(pixels.dtype)
+        small = _resize(pixels[..., None].astype(np.float32), (side, side), how)[..., 0]
+        return np.round(small).clip(0, 65535).astype(pixels.dtype)
     image = Image.fromarray(pixels)
     if image.mode != "RGBA":
         return np.array(image.resize((side, side), how))

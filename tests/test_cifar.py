@@ -314,7 +314,7 @@ def test_a_painter_is_read_by_a_judge_that_there_is(photos, judge, tmp_path, mon
 def test_the_judge_sees_pictures_shifted_and_mirrored(tmp_path):
     class_folders(tmp_path / "one", 1, suffix="png")
     judge, _ = CIFAR.judge.given(CIFAR.judge.settings | {"data": tmp_path / "one"})
-    images, labels = judge.loss({}).batch(None, 8, torch.Generator().manual_seed(0))
+    images, labels = judge.loss({}).batch(judge.new({}), 8, torch.Generator().manual_seed(0))
     plain = room._signed(judge.photos.pixels)[labels]
     assert images.shape == plain.shape and images.abs().max() <= 1
     assert not any(torch.equal(a, b) for a, b in zip(images, plain))

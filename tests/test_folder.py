@@ -22,7 +22,8 @@ def on_the_cpu(monkeypatch):
 
 
 def plain(colour, size=(64, 64), mode="RGB") -> Image.Image:
-    return Image.new("RGB", size, colour).convert(mode)
+    image = Image.new("RGB", size, colour)
+    return image.quantize(4) if mode == "P" else image.convert(mode)
 
 
 def halves(left, right, size=(64, 64)) -> Image.Image:
@@ -142,7 +143,7 @@ def test_what_can_be_read_is_read_and_the_rest_is_named_with_a_reason(mess):
     assert found.pixels.shape == (6, 3, 32, 32) and found.labels.tolist() == [0, 0, 0, 1, 1, 1]
     reasons = {
         "notes.txt": "no picture",
-        "cats/phone.HEIC": "HEIC",
+        "cats/phone.HEIC": "heic",
         "cats/empty.png": "no picture",
         "cats/copy of 0.png": "the same file as cats/0.png",
         "dogs/broken.jpg": "truncated",
@@ -152,7 +153,7 @@ def test_what_can_be_read_is_read_and_the_rest_is_named_with_a_reason(mess):
     }
     assert set(found.left_out) == set(reasons)
     for name, why in reasons.items():
-        assert why in found.left_out[name] and str(mess.parent) not in found.left_out[name]
+        assert why in found.left_out[name].lower() and str(mess.parent) not in found.left_out[name]
     first = torch.from_numpy(square(mess / "cats" / "0.png")[0]).permute(2, 0, 1)
     assert torch.equal(found.pixels[0], first)
 
