@@ -21,6 +21,10 @@ from diffusion_tutorial.subjects import retouch
 
 Read = TypeVar("Read", pictures.Picture, pictures.Mask)
 INPAINT = {
+    "cifar": """  diffusion-tutorial inpaint cifar dog.png --mask mask.png --weights runs/cifar/cifar.safetensors --label dog --out new.png
+""",
+    "folder": """  diffusion-tutorial inpaint folder my.png --mask mask.png --weights runs/folder/folder.safetensors --out new.png
+""",
     "digits": """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
       white in the mask is what to fill; the picture is square, of any size, white on black or ink on paper
 """,
@@ -30,6 +34,10 @@ INPAINT = {
 """,
 }
 EDIT = {
+    "cifar": """  diffusion-tutorial edit cifar dog.png --weights runs/cifar/cifar.safetensors --label dog --to cat --out cat.png
+""",
+    "folder": """  diffusion-tutorial edit folder my.png --weights runs/folder/folder.safetensors --label cats --to dogs --out dog.png
+""",
     "digits": """  diffusion-tutorial edit digits three.png --label 3 --to 8 --out eight.png
 """,
     "scenes": """  diffusion-tutorial edit scenes cat.png --prompt "a cat on the moon" --to "a dog on the moon" --out dog.png

@@ -20,6 +20,10 @@ EVALUATE_EXAMPLES = """examples:
       20 samples of each
   diffusion-tutorial evaluate scenes.npz
       your own scenes: images, uint8 N x 48 x 48 x 3, and prompts, as `sample scenes` writes them
+  diffusion-tutorial evaluate cifar --weights runs/cifar/cifar.safetensors --judge cifar_classifier.safetensors
+      photographs, beside real ones, read by a judge of your own
+  diffusion-tutorial evaluate folder --weights runs/folder/folder.safetensors --against pictures/
+      your own pictures: are the samples new, or copies?
   diffusion-tutorial evaluate inpainting --n 200 --json inpainting.json
       digits with a hole, small to large, filled by replacement and by RePaint, beside the true digits
   diffusion-tutorial evaluate sdedit --w 1
@@ -33,6 +37,9 @@ the table of digits: Frechet distance, the nearer to that of the real digits the
 their label; precision, how many look real, and recall, how much of the real variety is drawn; the median distance to
 the nearest training digit, and how many come nearer to one than 99 % of other real digits do (copies would stand out).
 The Frechet distance is over the features of this project's own judge: never compare it with the FID of a paper.
+
+of cifar the same; without a judge, only the distances. Of folder: the share of samples that are copies, nearer to one picture
+of the training, against the next ones, than pictures that were held out.
 
 the table of scenes: in how many of 100 pictures a judge reads subject, thing and place back, and all three. The drawn
 scenes, read by the same judge, are the ceiling. A second table says how cleanly they are drawn: the grain, how far
