@@ -34,18 +34,19 @@ def in_use(net: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def predict(classifier: nn.Module, images: Float[Tensor, "n 1 28 28"], batch: int = 500) -> Float[Tensor, "n 10"]:
+def predict(classifier: nn.Module, images: Float[Tensor, "n c h w"], batch: int = 500) -> Float[Tensor, "n labels"]:
     """The classifier's probabilities for each picture, (n, 10), computed `batch` pictures at a time.
 
-    Pictures are around [-1, 1]; samples and noised ones may go beyond. The classifier's mode stays as it is.
+    Pictures are around [-1, 1], of the classifier's `shape`, or digits; samples and noised ones may go beyond. The
+    classifier's mode stays as it is.
     """
-    images = _like(classifier, as_pictures(images, (1, 28, 28), beyond=True))
+    images = _like(classifier, as_pictures(images, getattr(classifier, "shape", (1, 28, 28)), beyond=True))
     with in_use(classifier):
         return torch.cat([classifier(part).softmax(1) for part in images.split(batch)])
 
 
 def label_accuracy(
-    classifier: nn.Module, images: Float[Tensor, "n 1 28 28"], labels: Int[Tensor, "n"]
+    classifier: nn.Module, images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"]
 ) -> tuple[float, float, float]:
     """Share of pictures that the classifier reads back as their label, and its 95 % Wilson interval: (share, low, high)."""
     labels = torch.as_tensor(labels)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from diffusion_tutorial import files
 
 LARGEST = 4096  # pixels a side: a larger file is more likely a mistake than a picture for these models
+VAST = 30_000  # and among one's own photographs
 TOPS = {1: 1, 8: 255, 10: 1023, 12: 4095, 14: 16383, 16: 65535}  # bits: what white is in them
 GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue are
 
@@ -80,6 +81,25 @@ def read_picture(path: Path, shape: tuple[int, int, int]) -> Picture:
     ground, ink = (tuple(np.asarray(level, dtype=float).tolist()) for level in (view.ground, view.ink))
     told = (f"{path}: {note}" for note in (*notes, *read, *view.notes))
     return Picture(view.pixels, x0.contiguous(), tuple(told), ground, ink)
+
+
+def read_square(path: Path, side: int) -> tuple[UInt8[np.ndarray, "side side 3"], tuple[str, ...]]:
+    """The middle of a picture of any shape, in colour, and what was done to it; files.BadFile if it is none, or tiny.
+
+    Read as `read_picture` reads; what is longer than wide, or wider than long, loses as much at both ends. Shrunk, each new
+    pixel is the mean of the area that it covers.
+    """
+    image, notes = _open(path, VAST)
+    edge = min(image.size)
+    if 2 * edge < side:
+        came = f"{image.width} x {image.height}"
+        raise files.BadFile(f"{path}: expected at least {-(-side // 2)} pixels a side, got {came}")
+    left, upper = (image.width - edge) // 2, (image.height - edge) // 2
+    pixels, top, read = _pixels(path, image.crop((left, upper, left + edge, upper + edge)))
+    pixels, top = (pixels * 255, 255) if top == 1 else (pixels, top)
+    view = _colours(_scaled(pixels, side), top)
+    small = [f"smaller than {side} x {side}, so it was enlarged"] if edge < side else []
+    return np.round(255 * view.values).astype(np.uint8), (*notes, *read, *small, *view.notes)
 
 
 def read_mask(path: Path, picture: Picture, side: int) -> Mask:
@@ -148,13 +168,13 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 # How files are read
 
 
-def _open(path: Path) -> tuple[Image.Image, list[str]]:
+def _open(path: Path, largest: int = LARGEST) -> tuple[Image.Image, list[str]]:
     """The first picture in a file, upright, and what was done to it; files.BadFile if there is none, or a huge one."""
     try:
         with Image.open(path) as image:
-            if max(image.size) > LARGEST:
+            if max(image.size) > largest:
                 came = f"{image.width} x {image.height}"
-                raise files.BadFile(f"{path}: expected at most {LARGEST} pixels a side, got {came}")
+                raise files.BadFile(f"{path}: expected at most {largest} pixels a side, got {came}")
             frames = getattr(image, "n_frames", 1)
             notes = [f"the first of its {frames} pictures"] if frames > 1 else []
             if any(raw in str(image.tile) for raw in (";16B", ";16L", ";16N")) and not image.mode.startswith("I"):
@@ -222,6 +242,18 @@ def _resize(values: Float[np.ndarray, "h w c"], size: tuple[int, int], how: Imag
     """Each channel in this size (width, height), without rounding."""
     channels = values.astype(np.float32).transpose(2, 0, 1)
     return np.stack([np.array(Image.fromarray(channel).resize(size, how)) for channel in channels], axis=-1)
+
+
+def _scaled(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A square picture in this size and in its own numbers; what is transparent lends its colour to nothing."""
+    how = Image.Resampling.BOX if len(pixels) >= side else Image.Resampling.BICUBIC
+    if pixels.dtype != np.uint8:
+        small = _resize(pixels[..., None].astype(np.float32), (side, side), how)[..., 0]
+        return np.round(small).clip(0, 65535).astype(pixels.dtype)
+    image = Image.fromarray(pixels)
+    if image.mode != "RGBA":
+        return np.array(image.resize((side, side), how))
+    return np.array(image.convert("RGBa").resize((side, side), how).convert("RGBA"))
 
 
 # What a model sees of a picture

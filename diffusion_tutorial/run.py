@@ -5,6 +5,7 @@ that an interrupted run goes on from. `draw` walks from static to pictures.
 """
 
 import platform
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ class Trainable(Protocol):
 
     name: str
     command: str
+    unsaid: tuple[str, ...]
     training: dict[str, Any]
 
     def new(self, settings: dict) -> nn.Module:
@@ -94,9 +96,9 @@ def train(
     checkpoint = out / "checkpoint.safetensors"
     budget = f"{steps}steps" if steps else f"{seconds:g}s"
     if not (resume or anew):
-        _refuse_what_is_there(out, what.name)
+        refuse_what_is_there(out, what.name)
     settings = settings | {"precision": _precision(settings["precision"])}
-    before = _started(checkpoint, settings) if resume else []
+    before = _started(checkpoint, settings, what.unsaid) if resume else []
     with seeded(settings["seed"]):
         model = what.new(settings).to(device())
     recipe = dict(batch_size=settings["batch"], lr=settings["lr"], seed=settings["seed"], **what.training)
@@ -113,7 +115,7 @@ def train(
     size = sum(p.numel() for p in model.parameters())
     made = what.about(model, settings) | {"sha256": pretrained.write(weights, training.ema), "parameters": size}
     made |= _ran(training, settings) | what.measure(pretrained.read(weights), evaluate, out)
-    card = made | {"command": _commands(what.command, settings, history, training.step)}
+    card = made | {"command": _commands(what.command, _said(settings, what.unsaid), history, training.step)}
     pretrained.write_card(weights.with_suffix(".json"), card)
     print(f"weights and card in {out}: {training.step} steps, {training.seconds:.0f} s")
     return card
@@ -132,7 +134,8 @@ def _ran(training: Training, settings: dict) -> dict:
     }
 
 
-def _refuse_what_is_there(out: Path, name: str) -> None:
+def refuse_what_is_there(out: Path, name: str) -> None:
+    """A ValueError if a folder holds a run already, or weights of this name."""
     for left in (f"{name}.safetensors", "checkpoint.safetensors"):
         if (out / left).exists():
             raise ValueError(
@@ -147,13 +150,18 @@ def _precision(wanted: str) -> str:
     return "bfloat16" if bfloat16_pays(torch.device(device())) else "float32"
 
 
-def _started(checkpoint: Path, settings: dict) -> list[tuple[str, int]]:
+def _said(settings: dict, unsaid: tuple[str, ...]) -> dict:
+    return {name: value for name, value in settings.items() if name not in unsaid}
+
+
+def _started(checkpoint: Path, settings: dict, unsaid: tuple[str, ...]) -> list[tuple[str, int]]:
     """The budgets that a run has had, if it was started with these settings; a ValueError that names what differs if not."""
     about = read_checkpoint(checkpoint)[1]
     started = about.get("settings", {})
     differ = [name for name in settings | started if started.get(name) != settings.get(name)]
     if differ:
-        flags = ", ".join(f"{_flag(name)} {started.get(name)}, not {settings.get(name)}" for name in differ)
+        named = {name: name if name in unsaid else _flag(name) for name in differ}
+        flags = ", ".join(f"{named[name]} {started.get(name)}, not {settings.get(name)}" for name in differ)
         raise ValueError(f"--resume: the run in {checkpoint.parent} was started with {flags}")
     return [(budget, step) for budget, step in about.get("budgets", [])]
 
@@ -175,7 +183,7 @@ def _history(before: list[tuple[str, int]], budget: str, step: int) -> list[tupl
 
 def _commands(what: str, settings: dict, history: list[tuple[str, int]], step: int) -> str:
     """The command that makes these weights; several where the budget was changed on the way."""
-    flags = " ".join(f"{_flag(key)} {value}" for key, value in settings.items() if value is not None)
+    flags = " ".join(_option(key, value) for key, value in settings.items() if value is not None)
     ends = [start for _, start in history[1:]] + [step]
     said = []
     for i, ((budget, _), end) in enumerate(zip(history, ends)):
@@ -183,6 +191,12 @@ def _commands(what: str, settings: dict, history: list[tuple[str, int]], step: i
         resume = "--resume " if i else ""
         said.append(f"diffusion-tutorial train {what} {flags} {resume}--budget {budget}{stopped}")
     return "; then ".join(said)
+
+
+def _option(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return _flag(name) if value else f"--no-{name.replace('_', '-')}"
+    return f"{_flag(name)} {shlex.quote(str(value))}"
 
 
 def _flag(name: str) -> str:

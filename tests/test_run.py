@@ -39,7 +39,7 @@ def rows(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor
 class Rows:
     """What a run needs of what it trains, and no more."""
 
-    name, command, training = "rows", "some-rows", {}
+    name, command, unsaid, training = "rows", "some-rows", (), {}
 
     def __init__(self, look=lambda model, step: None, measure=lambda model: {}, loss=Denoising):
         self.look_, self.measure_, self.loss_ = look, measure, loss

@@ -68,7 +68,7 @@ def test_pixels_go_to_files_and_back(subject, generator):
 
 
 def test_a_subject_that_there_is_not_gets_the_names_of_those_that_there_are():
-    with pytest.raises(ValueError, match="one of the subjects digits, scenes, got faces"):
+    with pytest.raises(ValueError, match="one of the subjects cifar, digits, folder, scenes, got faces"):
         subjects.get("faces")
 
 

@@ -100,7 +100,8 @@ def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
     """The subject's model that --weights names, or the one that comes along."""
     if options.weights is None:
         if subject.name not in pretrained.SHIPPED:
-            made = f"train them by `diffusion-tutorial train {subject.command}`, and name them by --weights"
+            train = " ".join(["train", subject.command, *(place.upper() for place in subject.positions)])
+            made = f"train them by `diffusion-tutorial {train}`, and name them by --weights"
             raise UserError(f"--weights: none come along for {subject.name}; {made}")
         return pretrained.denoiser(subject.name)
     model = pretrained.named(options.weights)
@@ -112,6 +113,11 @@ def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
         wanted = f"a denoiser of {subject.name}, as `train {subject.command}` makes it{along}"
         raise UserError(f"--weights: {options.weights} holds {found}, expected {wanted}")
     return model
+
+
+def settled(options: argparse.Namespace, subject: Subject) -> Subject:
+    """The subject; one that does not know its labels and its size by itself, as the weights have them."""
+    return subject if subject.settled else subject.of(denoiser(options, subject))
 
 
 def check_w(w: float) -> float:

@@ -13,13 +13,18 @@ from diffusion_tutorial.cli.common import (
     each_subject,
     guidance,
     seed,
+    settled,
     weights,
 )
 from diffusion_tutorial.noise import Streams
-from diffusion_tutorial.subjects import Subject, retouch
+from diffusion_tutorial.subjects import retouch
 
 Read = TypeVar("Read", pictures.Picture, pictures.Mask)
 INPAINT = {
+    "cifar": """  diffusion-tutorial inpaint cifar dog.png --mask mask.png --weights runs/cifar/cifar.safetensors --label dog --out new.png
+""",
+    "folder": """  diffusion-tutorial inpaint folder my.png --mask mask.png --weights runs/folder/folder.safetensors --out new.png
+""",
     "digits": """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
       white in the mask is what to fill; the picture is square, of any size, white on black or ink on paper
 """,
@@ -29,6 +34,10 @@ INPAINT = {
 """,
 }
 EDIT = {
+    "cifar": """  diffusion-tutorial edit cifar dog.png --weights runs/cifar/cifar.safetensors --label dog --to cat --out cat.png
+""",
+    "folder": """  diffusion-tutorial edit folder my.png --weights runs/folder/folder.safetensors --label cats --to dogs --out dog.png
+""",
     "digits": """  diffusion-tutorial edit digits three.png --label 3 --to 8 --out eight.png
 """,
     "scenes": """  diffusion-tutorial edit scenes cat.png --prompt "a cat on the moon" --to "a dog on the moon" --out dog.png
@@ -80,7 +89,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _inpaint(options: argparse.Namespace) -> int:
-    subject: Subject = options.subject
+    subject = settled(options, options.subject)
     _check(options)
     if options.method not in retouch.METHODS:
         raise UserError(f"--method: expected repaint or replace, got {options.method}")
@@ -98,7 +107,7 @@ def _inpaint(options: argparse.Namespace) -> int:
 
 
 def _edit(options: argparse.Namespace) -> int:
-    subject: Subject = options.subject
+    subject = settled(options, options.subject)
     _check(options)
     if not 0 < options.strength <= 1:
         raise UserError(f"--strength: expected more than 0 (keep) and at most 1 (forget), got {options.strength}")

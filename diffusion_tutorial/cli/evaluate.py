@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from diffusion_tutorial import evaluation
-from diffusion_tutorial.cli.common import GUIDANCE, UserError, denoiser, guidance, how, sampling, seed, weights
-from diffusion_tutorial.subjects.base import Evaluation
+from diffusion_tutorial.cli.common import GUIDANCE, UserError, denoiser, guidance, how, sampling, seed, settled, weights
+from diffusion_tutorial.subjects.base import Evaluation, Nobody
 
 DRAWING = ("weights", "sampler", "steps", "spacing", "w", "seed")  # the options that say how to draw
 EVALUATE_EXAMPLES = """examples:
@@ -20,6 +20,10 @@ EVALUATE_EXAMPLES = """examples:
       20 samples of each
   diffusion-tutorial evaluate scenes.npz
       your own scenes: images, uint8 N x 48 x 48 x 3, and prompts, as `sample scenes` writes them
+  diffusion-tutorial evaluate cifar --weights runs/cifar/cifar.safetensors --judge cifar_classifier.safetensors
+      photographs, beside real ones, read by a judge of your own
+  diffusion-tutorial evaluate folder --weights runs/folder/folder.safetensors --against pictures/
+      your own pictures: are the samples new, or copies?
   diffusion-tutorial evaluate inpainting --n 200 --json inpainting.json
       digits with a hole, small to large, filled by replacement and by RePaint, beside the true digits
   diffusion-tutorial evaluate sdedit --w 1
@@ -33,6 +37,9 @@ the table of digits: Frechet distance, the nearer to that of the real digits the
 their label; precision, how many look real, and recall, how much of the real variety is drawn; the median distance to
 the nearest training digit, and how many come nearer to one than 99 % of other real digits do (copies would stand out).
 The Frechet distance is over the features of this project's own judge: never compare it with the FID of a paper.
+
+of cifar the same; without a judge, only the distances. Of folder: the share of samples that are copies, nearer to one picture
+of the training, against the next ones, than pictures that were held out.
 
 the table of scenes: in how many of 100 pictures a judge reads subject, thing and place back, and all three. The drawn
 scenes, read by the same judge, are the ceiling. A second table says how cleanly they are drawn: the grain, how far
@@ -61,9 +68,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=f"drawn now: {', '.join(every)} (default: digits); or pictures in a FILE.npz",
     )
     against = (
-        "real pictures for a subject with labels: a set by name, of digits full or sample, or a FILE.npz (default: the "
+        "real pictures for a subject with labels: a set by name, of digits full or sample, a FILE.npz or a folder (default: "
+        "the best that is at hand; folder: the one that the model was trained on)"
     )
-    evaluate.add_argument("--against", metavar="REAL", help=f"{against}best that is at hand)")
+    evaluate.add_argument("--against", metavar="REAL", help=against)
+    judge = "weights of a judge to read with (default: the one that comes along, if any)"
+    evaluate.add_argument("--judge", type=Path, metavar="FILE", help=judge)
     many = ", ".join(f"{name} {x.n}{x.says and ' ' + x.says}" for name, x in every.items())
     evaluate.add_argument("--n", type=int, help=f"how many pictures: {many}; of a file, all that fit")
     weights(evaluate, "another shipped model, or your own weights, for pictures drawn now")
@@ -91,10 +101,14 @@ def _evaluate(options: argparse.Namespace) -> int:
             f"--against: {name} {'are' if name.endswith('s') else 'is'} not measured against a set of real pictures; leave "
             "it out"
         )
+    if options.judge and isinstance(subject.judge, Nobody):
+        raise UserError(f"--judge: no judge can read pictures of {subject.name}; leave it out")
+    subject = subject.judged_by(options.judge)
     room, beside = evaluation.module(found), {"against": options.against} if found.against else {}
     if from_file:
         return room.report_file(subject, Path(options.what), options.n, out=options.json, **beside)
     _refuse(name, found, touched)
+    subject = settled(options, subject)
     return room.report_model(
         subject,
         denoiser(options, subject),

@@ -16,12 +16,21 @@ from diffusion_tutorial.cli.common import (
     how,
     sampling,
     seed,
+    settled,
     weights,
 )
 from diffusion_tutorial.subjects import Subject
 from diffusion_tutorial.subjects.conditions import Asked
 
 EXAMPLES = {
+    "cifar": """  diffusion-tutorial sample cifar --weights runs/cifar/cifar.safetensors --labels dog,ship --n 20 --out dogs.png
+      dogs and ships in turn, by a model of your own: no weights for photographs come along yet
+""",
+    "folder": """  diffusion-tutorial sample folder --weights runs/folder/folder.safetensors --labels cats --n 40 --out cats.png
+      by a model of your own; the labels are the names of the folders that it was trained on
+  diffusion-tutorial sample folder --weights runs/folder/folder.safetensors --n 100 --out mine.npz
+      the arrays images, uint8 N x size x size x 3, and classes, N strings
+""",
     "digits": """  diffusion-tutorial sample digits --out digits.png
       a page of 100 digits, ten of each, from the weights that come along
   diffusion-tutorial sample digits --labels 2,4,1,2 --n 4 --steps 50 --seed 7 --out date.png
@@ -56,7 +65,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    subject: Subject = options.subject
+    subject = settled(options, options.subject)
     asked = subject.condition.asked(options)
     negative = subject.condition.one(options, "negative")
     walk = how(options, subject.walk)

@@ -3,13 +3,15 @@
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from diffusion_tutorial import run, subjects
 from diffusion_tutorial.cli.common import UserError, _seed, check_folder, command
 from diffusion_tutorial.subjects import Trainable
 
-OPTIONS: dict[str, dict] = {  # of settings that several have, by name; what else there is says its own
+OPTIONS: dict[str, dict[str, Any]] = {  # of settings that several have, by name; what else there is says its own
     "width": dict(type=int, help="features of the U-Net, a multiple of 8 (%(default)s)"),
+    "flip": dict(action=argparse.BooleanOptionalAction, help="mirror each picture half of the time (%(default)s)"),
     "start": dict(metavar="NAME|FILE", help="begin with these weights, of a shipped model or in a file (none)"),
     "predict": dict(choices=["v", "eps"], help="what the network's output means (%(default)s)"),
     "batch": dict(type=int, metavar="N", help="pictures in a step (%(default)s)"),
@@ -38,11 +40,19 @@ def add(commands: argparse._SubParsersAction) -> None:
         part.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
         part.add_argument("--anew", action="store_true", help="begin anew, though there is a run in --out: replace it")
         for setting, value in what.settings.items():
-            part.add_argument(f"--{setting.replace('_', '-')}", default=value, **(OPTIONS | what.options)[setting])
+            _add_setting(part, what, setting, value)
         part.add_argument("--compile", action="store_true", help="hand the network to torch.compile")
         if what.evaluate:
-            judged = "samples drawn and read back at the end (%(default)s)"
+            judged = "samples drawn and measured at the end (%(default)s)"
             part.add_argument("--evaluate", type=int, default=what.evaluate, metavar="N", help=judged)
+
+
+def _add_setting(part: argparse.ArgumentParser, what: Trainable, setting: str, value: Any) -> None:
+    how = (OPTIONS | what.options)[setting]
+    if setting in what.positions:
+        part.add_argument(setting, **how)
+    else:
+        part.add_argument(f"--{setting.replace('_', '-')}", default=value, **how)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -62,6 +72,9 @@ def _train(options: argparse.Namespace) -> int:
             f"--resume: there is no checkpoint in {options.out}; start without --resume, or name the folder by --out"
         )
     way = dict(resume=options.resume, anew=options.anew, compile=options.compile, evaluate=evaluate)
+    if not (options.resume or options.anew):
+        run.refuse_what_is_there(options.out, what.name)  # before a folder is read, or a set is fetched
+    what, settings = what.given(settings)
     run.train(what, options.out, settings, steps, seconds, **way)
     return 0
 

@@ -29,12 +29,14 @@ def module(evaluation: Evaluation) -> ModuleType:
 def of_file(path: Path) -> str:
     """The evaluation that the pictures of an .npz are for; BadFile if it is no .npz.
 
-    That of the first subject whose pictures have this shape, or else of one that keeps its conditions under a name that is
-    there; that of the first subject, whose error says what was expected, if there is none.
+    That of the first subject whose pictures have this shape and that keeps its conditions under a name that is there; or
+    else of one with this shape, or with that name; of the first with as many axes, whose error says what was expected, if
+    there is none.
     """
     with common.arrays(path) as found:
         shape, keys = found["images"].shape[1:], set(found.files)
     known = subjects.every().values()
-    fit = [x for x in known if x.pixel_shape == shape] + [x for x in known if x.condition.key in keys]
+    named = [x for x in known if x.condition.key in keys]
+    fit = [x for x in named if x.takes(shape)] + [x for x in known if x.pixel_shape == shape] + named
     colour = [x for x in known if len(x.pixel_shape) == len(shape)]
     return next(iter([*fit, *colour, *known][0].evaluations))

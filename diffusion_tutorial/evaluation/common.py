@@ -63,10 +63,12 @@ def arrays(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
 
 
 def tell(protocol: dict) -> str:
-    """The protocol in a line, the judge's accuracy last."""
+    """The protocol in a line, the judge's accuracy last, if there is a judge."""
     said = [f"{name.replace('_', ' ')} {value}" for name, value in protocol.items() if name != "judge"]
-    judge = protocol["judge"]
-    return "protocol: " + "; ".join(said) + f"; judge {judge['accuracy']:.2%} right on {judge['protocol']}"
+    if "judge" in protocol:
+        judge = protocol["judge"]
+        said.append(f"judge {judge['accuracy']:.2%} right on {judge['protocol']}" if judge else "judge not measured")
+    return "protocol: " + "; ".join(said)
 
 
 def pair(x: Measured | None) -> dict | None:

@@ -24,13 +24,15 @@ from diffusion_tutorial.evaluation.real import LEAST, POOL, Reference, labels_of
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects import Subject
+from diffusion_tutorial.subjects.base import Unjudged
 
 NEAR = 0.01  # a sample counts as near if only this share of other real digits is as near to a training digit
 
 ACCURACY, FRECHET, PRECISION, RECALL = "read as its label", "Frechet distance", "precision", "recall"
 NEAREST, NEAR_SHARE = "distance to nearest", "share very near"
 DECIMALS = {FRECHET: 4, NEAREST: 4}  # in the table; 3 for the others
-NOTE = "Intervals: for other draws of n pictures. The Frechet distance is over our own judge, so no paper's is like it."
+INTERVALS = "Intervals: for other draws of n pictures."
+NOTE = f"{INTERVALS} The Frechet distance is over our own judge, so no paper's is like it."
 
 
 def report_model(
@@ -79,10 +81,11 @@ def _report(
     subject: Subject, images: Tensor, labels: Tensor | None, real: Reference, made: dict, out: Path | None
 ) -> int:
     protocol = {"n": len(images), **made, "reference": real.name, "reference_features": min(POOL, len(real.images))}
-    protocol |= {"floor": f"{len(images)} of {len(real.others)} others", "judge": subject.judge.card()["quality"]}
+    protocol |= {"floor": f"{len(images)} of {len(real.others)} others"}
     print(f"{len(images)} pictures, and as many other real ones, against {real.name}", flush=True)
     found = measure(subject, images, labels, real)
-    print(f"\n{table(found)}\n\n{NOTE}")
+    protocol |= {"judge": subject.judge.card()["quality"]} if FRECHET in found else {}
+    print(f"\n{table(found, f'real {subject.plural}')}\n\n{NOTE if FRECHET in found else INTERVALS}")
     print(common.tell(protocol))
     if out:
         common.write_json(out, {"metrics": numbers(found), "protocol": protocol})
@@ -104,15 +107,15 @@ def measure(
 ) -> dict[str, tuple[Measured, Measured | None]]:
     """Each metric of the images, and the floor: the same for the first n others of the reference, under a progress bar.
 
-    The accuracy is left out where no picture has a label; its floor is None where the reference has none.
+    The accuracy is left out where no picture has a label; its floor is None where the reference has none. Where there is no
+    judge, only the distances to the nearest pictures are left, and a sentence says so.
     """
-    judge = subject.judge.load()
+    judge = _judge(subject)
     floor, floor_labels = against.others[: len(images)], against.labels
     sides = [(images, labels), (floor, None if floor_labels is None else floor_labels[: len(images)])]
     with progress.bar("measuring") as show:
         show.at(0, "the reference")
-        real = metrics.embed(judge.features, against.images[:POOL])
-        radii = metrics.radius(real)
+        real = None if judge is None else metrics.embed(judge.features, against.images[:POOL])
         near = []
         for i, (side, _) in enumerate(sides, start=1):
             show.at(i / 5, "nearest neighbours")
@@ -120,28 +123,35 @@ def measure(
         found = []
         for i, ((side, asked), distance) in enumerate(zip(sides, near), start=3):
             show.at(i / 5, "intervals")
-            found.append(dict(_side(subject, judge, side, asked, real, radii, distance, near[1].quantile(NEAR))))
+            read = {} if real is None else dict(_read(subject, judge, side, asked, real))
+            found.append(read | dict(_apart(distance, near[1].quantile(NEAR))))
     return {name: (value, found[1].get(name)) for name, value in found[0].items()}
 
 
-def _side(
-    subject: Subject,
-    judge: Any,
-    images: Tensor,
-    labels: Tensor | None,
-    real: Tensor,
-    radii: Tensor,
-    distance: Tensor,
-    threshold: Tensor,
+def _judge(subject: Subject) -> Any:
+    """The subject's judge, ready to read; None, and a sentence, where there is none."""
+    try:
+        return subject.judge.load()
+    except Unjudged as problem:
+        progress.note(f"{problem}. What it would read, and the Frechet distance over its features, are left out.")
+        return None
+
+
+def _read(
+    subject: Subject, judge: Any, images: Tensor, labels: Tensor | None, real: Tensor
 ) -> Iterator[tuple[str, Measured]]:
-    """The metrics of one set of pictures, by name."""
-    x = metrics.embed(judge.features, images)
+    """What a judge says of one set of pictures, by name."""
+    x, radii = metrics.embed(judge.features, images), metrics.radius(real)
     asked = None if labels is None else labels >= 0
     if labels is not None and asked is not None and asked.any():
         yield ACCURACY, common.share(subject.read_back(images[asked], labels[asked].tolist()))
     yield FRECHET, _jackknife(partial(metrics.frechet, reference=real), x, most=float("inf"))
     yield PRECISION, common.share(metrics.covered(x, real, radii))
     yield RECALL, _jackknife(lambda part: metrics.covered(real, part, metrics.radius(part)).float().mean().item(), x)
+
+
+def _apart(distance: Tensor, threshold: Tensor) -> Iterator[tuple[str, Measured]]:
+    """How far one set of pictures is from the nearest real ones, by name."""
     yield NEAREST, Measured(*metrics.median(distance))
     yield NEAR_SHARE, common.share(distance <= threshold)
 
@@ -156,12 +166,13 @@ def ratio(value: Measured, floor: Measured | None) -> float | None:
     return value.value / floor.value if floor and floor.value else None
 
 
-def table(found: dict[str, tuple[Measured, Measured | None]]) -> str:
+def table(found: dict[str, tuple[Measured, Measured | None]], floor_is: str = "real digits") -> str:
     """The numbers for a reader, a line for each metric."""
-    lines = [f"{'':22}{'value':>8}   {'95 % interval':17}{'real digits':>12}   {'95 % interval':17}{'ratio':>6}"]
+    wide = max(12, len(floor_is) + 1)
+    lines = [f"{'':22}{'value':>8}   {'95 % interval':17}{floor_is:>{wide}}   {'95 % interval':17}{'ratio':>6}"]
     for name, (value, floor) in found.items():
         times = ratio(value, floor)
-        cells = _cells(value, 8, name), _cells(floor, 12, name), "" if times is None else f"{times:.2f}"
+        cells = _cells(value, 8, name), _cells(floor, wide, name), "" if times is None else f"{times:.2f}"
         lines.append(f"{name:22}{cells[0]}{cells[1]}{cells[2]:>6}")
     return "\n".join(line.rstrip() for line in lines)
 

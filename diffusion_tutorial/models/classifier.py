@@ -1,8 +1,8 @@
-"""Small convolutional networks that read digits and scenes: the judges of the series. They never take part in drawing.
+"""Small convolutional networks that read digits, scenes and photographs: the judges of the series. They never draw.
 
-The judge of digits is used from "Dissolve a picture" on, that of scenes in "Type a sentence, get a picture".
-Trained by `diffusion-tutorial train
-classifier` and `train scene-classifier`; their accuracy is in their model cards.
+The judge of digits is used from "Dissolve a picture" on, that of scenes in "Type a sentence, get a picture", that of
+photographs in "Go to colour and to the GPU". Trained by `diffusion-tutorial train classifier`, `train scene-classifier` and
+`train cifar-classifier`; their accuracy is in their model cards.
 """
 
 from collections.abc import Sequence
@@ -67,6 +67,52 @@ class SceneClassifier(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 48 48"]) -> tuple[Float[Tensor, "batch n"], ...]:
         return self.head(self.features(images)).split(self.config["classes"], dim=1)
+
+
+class PhotoClassifier(nn.Module):
+    """Logits, (batch, labels), for photographs in [-1, 1], (batch, 3, 32, 32); `features` is the layer before, (batch, 8 width).
+
+    The resolution is halved three times; after the first and the last halving two convolutions are added to what goes past
+    them (He et al. 2016, arXiv 1512.03385).
+    """
+
+    shape = (3, 32, 32)
+
+    def __init__(self, width: int = 32, labels: int = 10):
+        super().__init__()
+        self.config = dict(width=width, labels=labels)
+        self.body = nn.Sequential(
+            *_block(3, width),
+            *_block(width, 2 * width),
+            nn.MaxPool2d(2),
+            _Beside(2 * width),
+            *_block(2 * width, 4 * width),
+            nn.MaxPool2d(2),
+            *_block(4 * width, 8 * width),
+            nn.MaxPool2d(2),
+            _Beside(8 * width),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(8 * width, labels)
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, images: Float[Tensor, "batch 3 32 32"]) -> Float[Tensor, "batch features"]:
+        return self.body(images)
+
+    def forward(self, images: Float[Tensor, "batch 3 32 32"]) -> Float[Tensor, "batch labels"]:
+        return self.head(self.features(images))
+
+
+class _Beside(nn.Module):
+    """x + two convolutions of it."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.blocks = nn.Sequential(*_block(channels, channels), *_block(channels, channels))
+
+    def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
+        return x + self.blocks(x)
 
 
 def _block(c_in: int, c_out: int) -> list[nn.Module]:

@@ -5,6 +5,7 @@ with 4 numbers each (`pixel_unshuffle`), so that every convolution has a quarter
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,19 +16,31 @@ from torch.nn import functional as F
 class UNet(nn.Module):
     """Raw output for (x_t, t, label), of x_t's shape; whether it means eps or v is the business of `Denoiser`.
 
-    channels: 1 for digits. width: features at 14 x 14; there are twice as many at 7 x 7. labels: how many labels there
+    channels: 1 for digits, 3 in colour. width: features at 14 x 14; there are twice as many at 7 x 7. labels: how many labels there
     are; the null label, which stands for "any", is the number `labels` itself, and `cond=None` is a batch of it.
-    size: the side of the square pictures, divisible by 4.
+    size: the side of the square pictures, divisible by 4. names: what the labels are called, where the weights must say so.
 
     A label enters twice: with the time, as features for every block, and as a learned sketch, a picture of the size of
     x_t that the first convolution sees beside it.
     """
 
-    def __init__(self, channels: int = 1, width: int = 32, labels: int = 10, size: int = 28):
+    def __init__(
+        self,
+        channels: int = 1,
+        width: int = 32,
+        labels: int = 10,
+        size: int = 28,
+        names: Sequence[str] | None = None,
+    ):
         super().__init__()
         if size < 4 or size % 4:
             raise ValueError(f"expected pictures with a side divisible by 4, got {size}")
-        self.config = dict(channels=channels, width=width, labels=labels, size=size)
+        if names is not None and len(names) != labels:
+            raise ValueError(f"expected a name for each of {labels} labels, got {len(names)}")
+        self.config: dict = dict(channels=channels, width=width, labels=labels, size=size)
+        if names is not None:
+            self.config["names"] = list(names)
+        self.names = None if names is None else tuple(names)
         self.shape, self.labels = (channels, size, size), labels
         emb, wide = 4 * width, 2 * width
         self.time = nn.Sequential(Waves(wide), nn.Linear(wide, emb), nn.SiLU(), nn.Linear(emb, emb))

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from diffusion_tutorial import files
-from diffusion_tutorial.models.classifier import Classifier, SceneClassifier
+from diffusion_tutorial.models.classifier import Classifier, PhotoClassifier, SceneClassifier
 from diffusion_tutorial.models.text_unet import TextUNet
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
@@ -20,7 +20,7 @@ from diffusion_tutorial.predictions import Denoiser
 FOLDER = Path(__file__).parent
 SHIPPED = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 DENOISERS = {"denoiser": UNet, "text denoiser": TextUNet}
-CLASSIFIERS = {"classifier": Classifier, "scene classifier": SceneClassifier}
+CLASSIFIERS = {"classifier": Classifier, "scene classifier": SceneClassifier, "photo classifier": PhotoClassifier}
 
 
 def card(name: str) -> dict:

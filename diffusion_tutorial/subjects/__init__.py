@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from diffusion_tutorial.subjects.base import Subject, Trainable
+from diffusion_tutorial.subjects.base import Nobody, Subject, Trainable
 
-COMMON = ("base", "conditions", "retouch")  # the files here that are no subjects
+COMMON = ("base", "conditions", "retouch", "trainable")  # the files here that are no subjects
 
 
 def every() -> dict[str, Subject]:
@@ -24,7 +24,8 @@ def get(name: str) -> Subject:
 
 def trainables() -> dict[str, Trainable]:
     """All that `train` makes, subjects and their judges, by what the command calls them."""
-    return {what.command: what for subject in every().values() for what in (subject, subject.judge)}
+    found = (what for subject in every().values() for what in (subject, subject.judge))
+    return {what.command: what for what in found if not isinstance(what, Nobody)}
 
 
 __all__ = ["Subject", "Trainable", "every", "get", "trainables"]

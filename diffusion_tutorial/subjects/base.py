@@ -5,6 +5,7 @@ they say of what a run is made, and `run.train` does the rest. What a condition 
 from a command line, is the business of `conditions`.
 """
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,68 +22,9 @@ from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.schedules import cosine
 from diffusion_tutorial.subjects.conditions import Condition
+from diffusion_tutorial.subjects.trainable import Judge, Nobody, Trainable, Unjudged
 
-
-class Trainable:
-    """Something that `train NAME` makes. A kind of it says `name` and what follows, and fills the methods in."""
-
-    name: str  # of its files, and in cards
-    command: str  # what the command line calls it; the name, unless it says otherwise
-    says: str  # a line of help
-    title: str  # a line of the card: what it is
-    licence: str  # of the weights
-    examples: tuple[str, ...] = ()  # for --help
-    settings: dict[str, Any]  # what a run is made of besides its budget, with its values unless one says otherwise
-    options: dict[
-        str, dict
-    ] = {}  # how --NAME is read, of settings that others do not have: keyword arguments of argparse's
-    training: dict[str, Any] = {}  # more arguments of Training, the same in every run
-    evaluate = 0  # samples that are drawn and judged at the end of a training, unless one says otherwise
-
-    def new(self, settings: dict) -> nn.Module:
-        """The untrained network, a function of the settings and of torch's random numbers."""
-        raise NotImplementedError
-
-    def loss(self, settings: dict) -> Loss:
-        """What is minimised, over which data."""
-        raise NotImplementedError
-
-    def data(self, settings: dict) -> str:
-        """A line of the card: on what it was trained."""
-        raise NotImplementedError
-
-    def measure(self, model: Any, n: int, out: Path) -> dict:
-        """What is measured at the end of a training, for the card; n samples, 0 for none."""
-        return {}
-
-    def begin(self, out: Path) -> None:
-        """Before the first step of a new run: clear away what an old one left in `out`."""
-
-    def look(self, model: Any, out: Path, step: int) -> None:
-        """At each milestone of a training."""
-
-    def about(self, model: Any, settings: dict) -> dict:
-        """The lines of the card that are known before the training."""
-        return {"model": self.title, "data": self.data(settings), "licence": self.licence}
-
-    def check(self) -> list[str]:
-        """What is missing on this machine, for the doctor, a sentence each; what is there is printed."""
-        return []
-
-
-class Judge(Trainable):
-    """A classifier that reads what was drawn. It never takes part in drawing."""
-
-    settings: dict[str, Any] = {"batch": 128, "lr": 3e-3, "seed": 0, "precision": "float32"}
-    training: dict[str, Any] = {"warm_up": 0.1, "weight_decay": 0.05, "betas": (0.9, 0.999), "ema_decay": 0.0}
-
-    def load(self) -> Any:
-        """The judge that comes with the package, ready to read."""
-        return pretrained.load(self.name)
-
-    def card(self) -> dict:
-        """Its model card."""
-        return pretrained.card(self.name)
+__all__ = ["Evaluation", "Judge", "Nobody", "Subject", "Trainable", "Unjudged"]
 
 
 class Evaluation(NamedTuple):
@@ -102,7 +44,8 @@ class Subject(Trainable):
     plural: str  # "digits"
     shape: tuple[int, int, int]  # of a picture: channels, height, width
     condition: Condition
-    judge: Judge
+    judge: Judge = Nobody()
+    settled = True  # whether shape and condition are known before any weights are; else `of` knows them
     walk: Walk = Walk()  # how `sample` draws
     quick: Walk = Walk("dpm++", 20)  # how `evaluate` draws
     columns, scale = 10, 2  # of a page: pictures in a row at most, screen pixels for a pixel
@@ -126,7 +69,20 @@ class Subject(Trainable):
         """Whether the judge reads what was asked for, of each picture."""
         raise NotImplementedError
 
+    def of(self, model: Denoiser) -> "Subject":
+        """This subject as a model has it, where its weights say what its labels are called and how large its pictures are."""
+        return self
+
     # what follows for all of them
+
+    def judged_by(self, file: Path | None) -> "Subject":
+        """This subject with the judge in a file of weights; None: the usual one."""
+        if file is None:
+            return self
+        other = copy.copy(self)
+        other.judge = copy.copy(self.judge)
+        other.judge.file = file
+        return other
 
     @property
     def pixel_shape(self) -> tuple[int, ...]:
@@ -167,6 +123,10 @@ class Subject(Trainable):
         if any(name not in new or new[name].shape != shape for name, shape in shapes.items()):
             raise ValueError(f"--start: the network in {start} has another size than these settings ask for")
         model.load_state_dict(new | old.state_dict())
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether pictures of this shape in files may be the subject's."""
+        return shape == self.pixel_shape
 
     def untrained(self, **settings: Any) -> Denoiser:
         """A new model with these settings, the rest as `settings` has them; the same for the same seed."""

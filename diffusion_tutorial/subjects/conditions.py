@@ -65,24 +65,29 @@ class Labels(Condition):
     """One of `names`, by its name or its number from 0 on; ANY leaves it open. `noun`: what messages call one."""
 
     key, option = "labels", "label"
+    plural: str  # of the noun
 
-    def __init__(self, names: Sequence[str], noun: str = "label"):
-        self.names, self.noun = tuple(names), noun
+    def __init__(self, names: Sequence[str], noun: str = "label", plural: str | None = None):
+        self.names, self.noun, self.plural = tuple(names), noun, plural or f"{noun}s"
 
     def options(self, command: argparse.ArgumentParser) -> None:
-        command.add_argument("--n", type=int, default=10 * len(self.names), help="how many pictures (%(default)s)")
-        listed = f"{self._first()},... repeated in turn; balanced (default); none"
+        self._options(command, 10 * len(self.names), f"{self._first()},...")
+
+    def _options(self, command: argparse.ArgumentParser, n: int, such: str) -> None:
+        command.add_argument("--n", type=int, default=n, help="how many pictures (%(default)s)")
+        listed = f"{such} repeated in turn; balanced (default); none"
         command.add_argument("--labels", default="balanced", help=listed)
 
     def asked(self, options: argparse.Namespace) -> Asked:
         n = check_n(options.n)
         named = {"balanced": list(range(len(self.names))), "none": [ANY]}
-        found: list[int | None] | list[int] = named.get(options.labels) or [
+        one = self.names.index(options.labels) if options.labels in self.names else None
+        found: list[int | None] | list[int] = ([one] if one is not None else named.get(options.labels)) or [
             self._number(part) for part in options.labels.split(",")
         ]
         cycle = [label for label in found if label is not None]
         if len(cycle) < len(found):
-            wanted = f"{self.noun}s with commas between, as {self._first()}, or balanced, or none"
+            wanted = f"{self.plural} with commas between, as {self._first()}, or balanced, or none"
             raise ValueError(f"--labels: expected {wanted}; got {options.labels}")
         return Asked([cycle[i % len(cycle)] for i in range(n)], list(range(n)), n)
 
@@ -101,7 +106,7 @@ class Labels(Condition):
         return cond.masked_fill(cond == ANY, len(self.names))
 
     def fits(self, net: Any) -> bool:
-        return isinstance(net, UNet) and net.labels == len(self.names)
+        return isinstance(net, UNet) and net.labels == len(self.names) and net.names in (None, self.names)
 
     def array(self, asked: Sequence[int]) -> np.ndarray:
         return np.array(asked, dtype=np.int64)
@@ -118,6 +123,31 @@ class Labels(Condition):
         if self.names == tuple(map(str, range(len(self.names)))):
             return f"a {self.noun} from 0 to {len(self.names) - 1}"
         return f"one of {', '.join(self.names)}"
+
+
+class Classes(Labels):
+    """Labels whose names stand in the weights; none are known before a model is. Of one name only, it stands for any picture."""
+
+    key = "classes"
+
+    def __init__(self, names: Sequence[str] = ()):
+        super().__init__(names, "class", "classes")
+
+    def options(self, command: argparse.ArgumentParser) -> None:
+        self._options(command, 40, "the folders' names with commas between,")
+
+    def check(self, net: Any, asked: Sequence, option: str) -> None:
+        if option == "to" and len(self.names) == 1:
+            raise ValueError(f"--to: this model knows no class but {self.names[0]}, so there is nothing to change into")
+
+    def fits(self, net: Any) -> bool:
+        return isinstance(net, UNet) and net.names is not None and (not self.names or net.names == self.names)
+
+    def array(self, asked: Sequence[int]) -> np.ndarray:
+        return np.array(["" if label == ANY else self.names[label] for label in asked])
+
+    def _wanted(self) -> str:
+        return super()._wanted() if self.names else "the name of one of its folders"
 
 
 class Captions(Condition):
