@@ -256,6 +256,7 @@ def test_an_error_from_broadcasting_says_how_shapes_meet():
     for clash in (lambda x: x + torch.zeros(2), lambda x: x @ torch.zeros(2, 2), lambda x: x.numpy() + np.zeros(2)):
         said = verdict(lambda x: x, clash, TABLE)
         assert said.startswith("your function stopped with ") and "x[:, None, None, None]" in said
+        assert ". Two shapes do not fit" in said
     assert "None, None" not in verdict(lambda x: x, crash, TABLE)
 
 
@@ -306,6 +307,14 @@ def test_pairs_and_words_are_compared_part_by_part():
     assert verdict(pair, lambda x: words, *cases).startswith(
         "not yet: expected 'word' at [1], got an array of shape (2,)"
     )
+
+
+def test_a_walk_that_steps_from_zero_is_told_where_it_ends():
+    def attempt(denoiser, x_T, alpha_bar, noise):
+        return x_T * (1 / (1 - alpha_bar[0].item()))
+
+    said = EXERCISES["draw_by_hand"].verdict(attempt)
+    assert said.startswith("your function stopped with ZeroDivisionError: ") and "no step from t = 0" in said
 
 
 @pytest.mark.parametrize("name", NAMES)

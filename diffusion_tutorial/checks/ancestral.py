@@ -1,6 +1,7 @@
 """Exercises of "Walk back from static": the step, the loop, new or copied."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,6 +44,11 @@ def _noise_again(x_t, eps_hat, t, s, alpha_bar, noise):
     return torch.sqrt(a_s) * x0_hat + torch.sqrt(1 - a_s) * noise, x0_hat
 
 
+def _cut_too_late(x_t, eps_hat, t, s, alpha_bar, noise):
+    x_s, x0_hat = _p_sample(clip=None)(x_t, eps_hat, t, s, alpha_bar, noise)
+    return x_s, x0_hat.clamp(-1, 1)
+
+
 def _p_sample_cases():
     generator = torch.Generator().manual_seed(606)
     x_t, eps_hat, noise = torch.randn(3, 4, 1, 3, 3, generator=generator)
@@ -57,6 +63,7 @@ Exercise(
     mistakes={
         "x0_hat is not clipped. Pixels end at -1 and 1, so a guess beyond them is wrong for certain: cut it before it goes "
         "into the mean.": _p_sample(clip=None),
+        "You cut x0_hat after you had used it. Cut it first, then hand it to q_posterior.": _cut_too_late,
         "You add noise at the last step. At s = 0 the posterior's variance is 0; yours is beta, which is not: the finished "
         "picture gets grain.": _p_sample(spread=lambda var, beta, s: torch.sqrt(beta)),
         "Your noise has the variance beta. With x0_hat known the step is surer than that: take the posterior's variance, "
@@ -92,8 +99,20 @@ def draw_by_hand(denoiser: Callable[..., Tensor], x_T: Tensor, alpha_bar: Tensor
     return x
 
 
-def _loop(order=None, start=None, told=0, keep=True, quiet=False):
-    """draw_by_hand with one thing wrong: the order of t, the start, the clock, x kept, or the noise."""
+class Walk(Exercise):
+    """An exercise whose steps divide by 1 - alpha_bar_t, which is 0 at t = 0: who starts a step there is told so."""
+
+    def verdict(self, attempt: Any) -> str:
+        """As for any other, with a reason for a division by zero."""
+        said = super().verdict(attempt)
+        return f"{said}. {FROM_ZERO}" if "ZeroDivisionError" in said else said
+
+
+FROM_ZERO = "There is no step from t = 0, where the picture is finished. The last step goes from 1 to 0."
+
+
+def _loop(order=None, start=None, told=0, keep=True, quiet=False, seen=False, late=0):
+    """draw_by_hand with one thing wrong: the order of t, the start, the clock, x kept, the noise, what is looked at."""
 
     def wrong(denoiser, x_T, alpha_bar, noise):
         T = len(alpha_bar) - 1
@@ -101,8 +120,8 @@ def _loop(order=None, start=None, told=0, keep=True, quiet=False):
         for t in order(T) if order else range(T, 0, -1):
             x = x if keep else x_T
             now = torch.full((len(x),), t)
-            z = noise[t] * 0 if quiet else noise[t]
-            eps_hat = denoiser(x, (now - told).clamp(min=0))
+            z = noise[t] * 0 if quiet else noise[t - late]
+            eps_hat = denoiser(x_T if seen else x, (now - told).clamp(min=0))
             x = samplers.ddpm_step(samplers.moment(x, eps_hat, now, now - 1, alpha_bar, z))
         return x
 
@@ -131,7 +150,7 @@ def _loop_cases():
     ]
 
 
-Exercise(
+Walk(
     "draw_by_hand",
     answer=draw_by_hand,
     cases=_loop_cases(),
@@ -154,6 +173,8 @@ Exercise(
         "Every step starts again from x_T. Put the result of a step back into x.": _loop(keep=False),
         "You told the network t - 1, where the step goes to. It is looking at x_t, so tell it t.": _loop(told=1),
         "You left the noise out. Hand noise[t] to the step that starts at t.": _loop(quiet=True),
+        "You took the noise of the next step. noise[t] is for the step that starts at t.": _loop(late=1),
+        "The network always looks at x_T. Show it where the walk is now: x.": _loop(seen=True),
     },
     nudge="Walk from T down to 0, one step at a time, and write down t and s as you go.",
 )
@@ -196,6 +217,10 @@ Exercise(
             lambda samples, held_out, train: (
                 (_near(samples, train) < _near(held_out, train).mean()).double().mean().item()
             )
+        ),
+        "Your limit is the held-out pictures' largest distance. Nearly all honest pictures are below it: a suspect is nearer "
+        "than every one of them, so take the smallest.": lambda samples, held_out, train: (
+            (_near(samples, train) < _near(held_out, train).max()).double().mean().item()
         ),
         "You looked for the samples among the held-out pictures. A copy is made from the training pictures: look there.": (
             lambda samples, held_out, train: (

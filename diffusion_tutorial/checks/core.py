@@ -125,7 +125,7 @@ def _stopped(problem: BaseException) -> str:
         ""
         if fits
         else (
-            " Two shapes do not fit each other: print them. One number for each of n pictures has shape (n,); "
+            ". Two shapes do not fit each other: print them. One number for each of n pictures has shape (n,); "
             "x[:, None, None, None] gives it the three axes that pictures have besides."
         )
     )

@@ -34,9 +34,26 @@ def _averaged(*args):
     return (m1 + m2) / 2, 1 / (1 / v1 + 1 / v2)
 
 
-def _not_undone(x_t, x0, t, s, alpha_bar):
-    first, _ = _opinions(x_t, x0, t, s, alpha_bar)
-    return _combine(first, (x_t, 1 - at(alpha_bar, t, x_t) / at(alpha_bar, s, x_t)))
+def _spreads(*args):
+    """Standard deviations where variances are asked for; the result is one as well."""
+    (m1, v1), (m2, v2) = _opinions(*args)
+    return _combine((m1, torch.sqrt(v1)), (m2, torch.sqrt(v2)))
+
+
+def _future(opinion):
+    """The step back with another second opinion, from x_t, alpha and beta."""
+
+    def wrong(x_t, x0, t, s, alpha_bar):
+        first, _ = _opinions(x_t, x0, t, s, alpha_bar)
+        alpha = at(alpha_bar, t, x_t) / at(alpha_bar, s, x_t)
+        return _combine(first, opinion(x_t, alpha, 1 - alpha))
+
+    return wrong
+
+
+def _past_unrooted(x_t, x0, t, s, alpha_bar):
+    (_, var), second = _opinions(x_t, x0, t, s, alpha_bar)
+    return _combine((at(alpha_bar, s, x_t) * x0, var), second)
 
 
 def _with_variance(change):
@@ -69,7 +86,15 @@ Exercise(
         "counts more.": _swapped,
         "You averaged the two opinions as if both were equally sharp. Weight each by its trust, 1 / variance.": _averaged,
         "You took x_t itself as an opinion about x_s. The step shrank x_s by sqrt(alpha) before it added noise: undo that, "
-        "x_t / sqrt(alpha), with variance beta / alpha.": _not_undone,
+        "x_t / sqrt(alpha), with variance beta / alpha.": _future(lambda x_t, alpha, beta: (x_t, beta)),
+        "Your future goes on from x_t, to a still later time. The opinion is about x_s, which came before: solve "
+        "x_t = sqrt(alpha) x_s + sqrt(beta) eps for x_s.": _future(
+            lambda x_t, alpha, beta: (torch.sqrt(alpha) * x_t, beta)
+        ),
+        "The future's variance is too small. Solving for x_s divides the noise by sqrt(alpha) as well, so the variance is "
+        "beta / alpha.": _future(lambda x_t, alpha, beta: (x_t / torch.sqrt(alpha), beta)),
+        "The past lacks a root: in x_s the clean value is multiplied by sqrt(alpha_bar_s).": _past_unrooted,
+        "You gave combine standard deviations. It asks for variances: leave the roots out.": _spreads,
         "Your alpha is alpha_bar_t, the whole way from 0 to t. Only the way from s to t counts here: "
         "alpha = alpha_bar_t / alpha_bar_s.": lambda *args: _combine(*_opinions(*args, past=1.0)),
     },
@@ -104,11 +129,14 @@ Exercise(
             lambda values, weights: values.mean()
         ),
         "The weights need not sum to 1: divide by their sum.": lambda values, weights: (weights * values).sum(),
+        "You divided by how many values there are. Divide by the sum of the weights.": (
+            lambda values, weights: (weights * values).mean()
+        ),
         "That is the median: the best guess for the absolute error. The squared error wants another average.": (
             _weighted_median
         ),
     },
-    nudge="Try every g on a grid and look where the weighted squared error is smallest.",
+    nudge="Try some g: where is the weighted squared error smallest? One of the averages lies there, exactly.",
 )
 
 
@@ -117,6 +145,10 @@ def best_guess(x_t: Tensor, a: float) -> Tensor:
     plus = torch.exp(-((x_t - math.sqrt(a)) ** 2) / (2 * (1 - a)))
     minus = torch.exp(-((x_t + math.sqrt(a)) ** 2) / (2 * (1 - a)))
     return (plus - minus) / (plus + minus)
+
+
+def _height(x_t: Tensor, mean: float, a: float) -> Tensor:
+    return torch.exp(-((x_t - mean) ** 2) / (2 * (1 - a)))
 
 
 _some = torch.tensor([-0.7, -0.1, 0.05, 0.4, 1.2], dtype=torch.float64)
@@ -139,6 +171,9 @@ Exercise(
         ),
         "Your bells are sqrt(1 - a) in variance. 1 - a is the variance already; its root is the standard deviation.": (
             lambda x_t, a: torch.tanh(math.sqrt(a) * x_t / math.sqrt(1 - a))
+        ),
+        "The two heights have to be scaled so that they add up to 1: divide by plus + minus.": (
+            lambda x_t, a: best_guess(x_t, a) * sum(_height(x_t, m, a) for m in (-math.sqrt(a), math.sqrt(a)))
         ),
     },
     nudge="How likely is each of the two at this x_t? The best guess lies between them accordingly.",

@@ -230,10 +230,17 @@ Exercise(
         ),
         "The right waves in another order: here all sines come first, then all cosines. A network would not mind, but "
         "trained weights expect one order.": _waves_woven,
+        "You laid the cosines under the sines, as more rows. Each t has one row: put them side by side, with dim=1.": (
+            lambda t, dim: torch.cat(time_waves(t, dim).chunk(2, dim=1))
+        ),
         "Cosines first: here all sines come first.": lambda t, dim: time_waves(t, dim).roll(dim // 2, 1),
         "Your frequencies grow with i. The first wave is the fast one, f_0 = 1, and the others get slower: a minus in the "
         "exponent.": lambda t, dim: torch.cat(
             [f(t[:, None] * 10_000.0 ** (torch.arange(dim // 2) / (dim // 2))) for f in (torch.sin, torch.cos)], 1
+        ),
+        "The 2 of the exponent is missing. There are dim / 2 waves, i runs only so far, and 2 i / dim goes from 0 nearly "
+        "to 1.": lambda t, dim: torch.cat(
+            [f(t[:, None] * 10_000.0 ** (-torch.arange(dim // 2) / dim)) for f in (torch.sin, torch.cos)], 1
         ),
     },
     nudge="One row for each t: first its sines at every speed, then its cosines.",
