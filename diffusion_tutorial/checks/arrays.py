@@ -172,6 +172,9 @@ Exercise(
             lambda f, w, h: (f(w) - f(w - h)) / h
         ),
         "That is the loss at w, its height. The question is how steep it is there.": lambda f, w, h: f(w),
+        "Brackets are missing: only f(w - h) was divided. The whole difference belongs over the distance.": lambda f, w, h: (
+            f(w + h) - f(w - h) / (2 * h)
+        ),
         "That is 2 * h multiplied, as / 2 * h reads from the left. Write / (2 * h).": lambda f, w, h: (
             (f(w + h) - f(w - h)) / 2 * h
         ),
