@@ -1,5 +1,7 @@
+import functools
 import importlib
 import inspect
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -252,12 +254,37 @@ def test_a_misconception_is_named_whatever_holds_it():
         assert verdict(lambda n: list(range(n)), attempt, 4, mistakes=mistakes) == "not yet. It counts from 1."
 
 
+AS_WRITTEN = {  # attempts as newcomers write them, and a word of the sentence that has to meet them
+    "digits_of": (lambda date: [date.day, date.month, date.year], "each of their digits"),
+    "slope_at": (lambda f, w, h: f(w + h) - f(w - h) / (2 * h), "brackets"),
+    "stronger_spots": (lambda n, s, k: n * math.erfc(k * s / math.sqrt(2)), "multiplied by sigma"),
+    "sigma_from_patch": (lambda patch: torch.mean(patch - patch.mean()), "cancel"),
+    "n_steps": (lambda P, p0, n: functools.reduce(lambda p, _: P @ p, range(n), p0), "on the left"),
+    "reversed_matrix": (lambda P, p: (p[:, None] * P).T / (p[:, None] * P).sum(0), "divided each column"),
+    "ends_in_static": (lambda a: (r := a.sqrt() - a[-1].sqrt()) * a[1].sqrt() / r[1], "two things are missing"),
+}
+
+
+@pytest.mark.parametrize("name", AS_WRITTEN)
+def test_what_newcomers_write_is_met_by_a_sentence_of_its_own(name):
+    attempt, word = AS_WRITTEN[name]
+    said = EXERCISES[name].verdict(attempt)
+    assert said.startswith("not yet. ") and word in said.lower()
+
+
 def test_an_error_from_broadcasting_says_how_shapes_meet():
     for clash in (lambda x: x + torch.zeros(2), lambda x: x @ torch.zeros(2, 2), lambda x: x.numpy() + np.zeros(2)):
         said = verdict(lambda x: x, clash, TABLE)
         assert said.startswith("your function stopped with ") and "x[:, None, None, None]" in said
         assert ". Two shapes do not fit" in said
     assert "None, None" not in verdict(lambda x: x, crash, TABLE)
+
+
+def test_an_error_from_a_function_of_math_leads_to_torch():
+    for clash in (lambda x: math.sqrt(x), lambda x: math.exp(x.numpy())):
+        said = verdict(lambda x: x, clash, TABLE)
+        assert said.startswith("your function stopped with ") and said.endswith("one of the same name in torch.")
+    assert "in torch" not in verdict(lambda x: x, crash, TABLE)
 
 
 @pytest.mark.parametrize(

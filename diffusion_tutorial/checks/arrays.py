@@ -16,7 +16,7 @@ def dot_at(picture: Float[Tensor, "h w"], down: int, across: int) -> Float[Tenso
 
 
 def shape_of_sum(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int] | str:
-    """The shape of a sum of two boxes of shapes a and b, or "refused": two lengths must be equal, or one of them 1."""
+    """The shape of a sum of two tensors of shapes a and b, or "refused": two lengths must be equal, or one of them 1."""
     shape: list[int] = []
     for m, n in zip(a, b):
         if m != n and m != 1 and n != 1:
@@ -89,7 +89,7 @@ Exercise(
     answer=shape_of_sum,
     cases=list(itertools.product([(3, 1), (3, 4), (1, 2), (4, 4)], repeat=2)),
     mistakes={
-        "You refuse all that differs. A 1 meets any number: that box is stretched.": _shape_by(
+        "You refuse all that differs. A 1 meets any number: that tensor is stretched.": _shape_by(
             lambda m, n: m if m == n else None
         ),
         "You take the larger number, whatever the other is. Only a 1 can be stretched, and 3 against 4 is refused.": (
@@ -98,13 +98,13 @@ Exercise(
         "You let 2 stretch to 4 because it fits twice. Nothing but a 1 is ever stretched.": _shape_by(
             lambda m, n: max(m, n) if max(m, n) % min(m, n) == 0 else None
         ),
-        "You stretch only b. Either box may be stretched, and both may be at once.": _shape_by(
+        "You stretch only b. Either tensor may be stretched, and both may be at once.": _shape_by(
             lambda m, n: m if n in (1, m) else None
         ),
-        "You stretch only a. Either box may be stretched, and both may be at once.": _shape_by(
+        "You stretch only a. Either tensor may be stretched, and both may be at once.": _shape_by(
             lambda m, n: n if m in (1, n) else None
         ),
-        "You shrink to the smaller number. A box is stretched to fit, never cut.": _shape_by(
+        "You shrink to the smaller number. A tensor is stretched to fit, never cut.": _shape_by(
             lambda m, n: min(m, n) if m == n or 1 in (m, n) else None
         ),
         "You never refuse. Where two lengths differ and neither is 1, the answer is the word refused.": _shape_by(
@@ -172,6 +172,9 @@ Exercise(
             lambda f, w, h: (f(w) - f(w - h)) / h
         ),
         "That is the loss at w, its height. The question is how steep it is there.": lambda f, w, h: f(w),
+        "Brackets are missing: only f(w - h) was divided. The whole difference belongs over the distance.": lambda f, w, h: (
+            f(w + h) - f(w - h) / (2 * h)
+        ),
         "That is 2 * h multiplied, as / 2 * h reads from the left. Write / (2 * h).": lambda f, w, h: (
             (f(w + h) - f(w - h)) / 2 * h
         ),

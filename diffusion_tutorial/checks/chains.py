@@ -55,6 +55,9 @@ Exercise(
         "That raises each entry of P to the power n (P ** n). The power here is of the matrix, P @ P @ … @ P.": (
             lambda P, p0, n: p0 @ P**n
         ),
+        "That is P @ p0, again and again. Today's mix stands on the left of P, in every step.": lambda P, p0, n: (
+            torch.linalg.matrix_power(P, n) @ p0
+        ),
         "That takes one step whatever n is: use the result of one step as the start of the next.": lambda P, p0, n: (
             p0 @ P
         ),
@@ -92,6 +95,8 @@ Exercise(
         "chances of anything.": lambda P, p: torch.linalg.inv(P),
         "These are the chances of both days together, p_i P[i, j], turned on their side. Divide each row by its sum, the "
         "chance of today's weather.": lambda P, p: (p[:, None] * P).T,
+        "You turned the table first and then divided each column. What has to add up to 1 is each row: divide before you turn "
+        "the table, or stand the sums upright with [:, None].": lambda P, p: (p[:, None] * P).T / (p @ P),
         "Right numbers, wrong way round: that is R transposed. Row j belongs to today's weather and must add up to 1.": (
             lambda P, p: markov.reverse(P, p).T
         ),

@@ -117,18 +117,21 @@ def _copy(case: tuple) -> tuple:
     return tuple(x.clone() if isinstance(x, Tensor) else x for x in case)
 
 
+HELP = {  # what an error's text says, and what helps then
+    "must match the size|broadcast|shapes cannot be multiplied|size mismatch": (
+        "Two shapes do not fit each other: print them. One number for each of n pictures has shape (n,); "
+        "x[:, None, None, None] gives it the three axes that pictures have besides."
+    ),
+    "converted to Python scalars": (
+        "A function of math takes one number. For a whole tensor there is mostly one of the same name in torch."
+    ),
+}
+
+
 def _stopped(problem: BaseException) -> str:
-    """What is said when an attempt raises; if two shapes did not fit, how to make them."""
+    """What is said when an attempt raises, and what helps if the error is one that many make."""
     text = compare.line(str, problem)
-    fits = not re.search("must match the size|broadcast|shapes cannot be multiplied|size mismatch", text)
-    help_ = (
-        ""
-        if fits
-        else (
-            ". Two shapes do not fit each other: print them. One number for each of n pictures has shape (n,); "
-            "x[:, None, None, None] gives it the three axes that pictures have besides."
-        )
-    )
+    help_ = next((f". {sentence}" for pattern, sentence in HELP.items() if re.search(pattern, text)), "")
     return f"your function stopped with {type(problem).__name__}: {text}{help_}"
 
 

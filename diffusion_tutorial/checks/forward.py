@@ -142,6 +142,9 @@ Exercise(
         "That is sqrt(alpha_bar), shifted and stretched as it should be. Square it to get alpha_bar back.": (
             lambda ab: _stretched(ab.sqrt())
         ),
+        "Two things are missing: square what you have to get alpha_bar back, and put entry 0 at 1 by hand.": lambda ab: (
+            (ab.sqrt() - ab[-1].sqrt()) * ab[1].sqrt() / (ab[1].sqrt() - ab[-1].sqrt())
+        ),
         "All but entry 0 is right: stretching moves that a hair above 1. Put root[0] = 1 back by hand.": (
             lambda ab: ((ab.sqrt() - ab[-1].sqrt()) * ab[1].sqrt() / (ab[1].sqrt() - ab[-1].sqrt())) ** 2
         ),

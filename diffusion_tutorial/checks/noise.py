@@ -48,11 +48,14 @@ Exercise(
         "sigma plays no part yet. erfc counts in sigmas: how many sigmas is the threshold?": lambda n, s, k: (
             n * math.erfc(k / 2**0.5)
         ),
+        "You multiplied by sigma. The limit is given in units of the dot: how many sigmas fit into it?": lambda n, s, k: (
+            n * math.erfc(k * s / 2**0.5)
+        ),
         "You divided by the variance. The ruler for a distance is the standard deviation, sigma.": lambda n, s, k: (
             n * math.erfc(k / s**2 / 2**0.5)
         ),
     },
-    nudge="How many standard deviations away is the threshold? The table of shares goes by that.",
+    nudge="How many standard deviations away is the threshold? That is the k of the formula.",
 )
 
 Exercise(
@@ -97,6 +100,9 @@ Exercise(
     cases=[(0.9 + 0.2 * _noise(7, 32, 32),), (-0.4 + 0.5 * _noise(8, 40, 24),), (0.05 * _noise(9, 64, 64) + 0.3,)],
     mistakes={
         "That is the variance, sigma². Take the root.": torch.var,
+        "That is next to 0: the dots above the mean cancel those below it. Square the distances before you average.": (
+            lambda patch: (patch - patch.mean()).mean()
+        ),
         "You measured the distance from 0, so the grey of the sky counts as fuzz. Subtract the patch's mean first.": (
             lambda patch: patch.square().mean().sqrt()
         ),

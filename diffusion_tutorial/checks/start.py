@@ -57,6 +57,12 @@ dates = Exercise(
         "These are characters, not numbers: '7' in quotes is text; int('7') makes the number.": lambda date: list(
             date.strftime("%d%m%Y")
         ),
+        "These are three numbers: day, month and year. Each of their digits is asked for by itself, eight in all.": (
+            lambda date: [date.day, date.month, date.year]
+        ),
+        "The year has lost two digits: %Y writes all four, %y only the last two.": lambda date: [
+            int(character) for character in date.strftime("%d%m%y")
+        ],
         "The order is year, month, day; asked for are day, month, year.": lambda date: [
             int(character) for character in date.strftime("%Y%m%d")
         ],
