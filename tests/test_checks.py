@@ -301,6 +301,13 @@ def test_what_all_numbers_have_in_common_is_said(wrong, sentence):
     assert ("Every number" in said) == bool(sentence) and sentence in said
 
 
+def test_where_nan_comes_from_is_said():
+    for wrong in (lambda x: torch.sqrt(-x), lambda x: (0 * x) / 0):
+        assert "nan is no number: it comes from 0/0, a root of a negative" in verdict(lambda x: x, wrong, ROW)
+    for wrong in (lambda x: x + torch.inf, lambda x: x**2, lambda x: "nan"):
+        assert "nan is no number" not in verdict(lambda x: x, wrong, ROW)
+
+
 @pytest.mark.parametrize(
     "answer, wrong, case, first",
     [

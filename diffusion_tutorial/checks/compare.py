@@ -140,8 +140,13 @@ def difference(got: Any, expected: Any, tolerance: float, at: str = "") -> str:
 
 
 def pattern(got: Any, expected: Any, tolerance: float) -> str:
-    """What all numbers have in common that differ: the sign, a factor, something added; an empty string if nothing."""
+    """What all numbers have in common that differ: the sign, a factor, something added; an empty string if nothing.
+
+    If some are NaN, where such numbers come from.
+    """
     g, e = numbers(got), numbers(expected)
+    if g is not None and g.isnan().any():
+        return "nan is no number: it comes from 0/0, a root of a negative number, or a softmax with nothing but -inf."
     if g is None or e is None or g.shape != e.shape or e.unique().numel() < 2 or not g.isfinite().all():
         return ""
     if _near(g, -e, tolerance):

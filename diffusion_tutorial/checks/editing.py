@@ -34,10 +34,10 @@ def _mixed(x0: Tensor, eps: Tensor, a: Tensor, t: Tensor) -> Tensor:
 
 
 def _start_cases():
-    """Several strengths, none of them a half, and two schedules of different length."""
+    """Several strengths, none of them a half, the largest among them, and two schedules of different length."""
     generator = torch.Generator().manual_seed(1101)
     cases = []
-    for alpha_bar, strength in ((cosine(), 0.3), (linear(), 0.7), (cosine(200), 0.85)):
+    for alpha_bar, strength in ((cosine(), 0.3), (linear(), 0.7), (cosine(200), 0.85), (cosine(), 1.0)):
         x0 = torch.rand(3, 1, 4, 4, generator=generator) * 2 - 1
         cases.append((x0, strength, torch.randn(x0.shape, generator=generator), alpha_bar))
     return cases

@@ -50,10 +50,10 @@ Exercise(
 
 
 def guided_guess(denoiser: Callable[..., Tensor], x_t: Tensor, t: Tensor, cond: Tensor, w: float) -> Tensor:
-    """eps_hat = eps_uncond + w (eps_cond - eps_uncond)  (Ho & Salimans 2022, with w = 1 for no guidance)."""
+    """eps_hat = eps_any + w (eps_cond - eps_any)  (Ho & Salimans 2022, with w = 1 for no guidance)."""
     eps_cond = denoiser(x_t, t, cond)
-    eps_uncond = denoiser(x_t, t)
-    return eps_uncond + w * (eps_cond - eps_uncond)
+    eps_any = denoiser(x_t, t)
+    return eps_any + w * (eps_cond - eps_any)
 
 
 def _guess(mix: Callable[[Tensor, Tensor, float], Tensor], away: Callable[[Tensor], Tensor | None] | None = None):
@@ -84,15 +84,15 @@ Exercise(
     cases=_guess_cases(),
     mistakes={
         "Your w counts from 0, as in the paper: w = 0 should ignore the label here, and yours gives the labelled guess. Start "
-        "from eps_uncond, or use w - 1.": _guess(lambda c, u, w: c + w * (c - u)),
+        "from eps_any, or use w - 1.": _guess(lambda c, u, w: c + w * (c - u)),
         "The two guesses are swapped: at w = 0 yours obeys the label, and a larger w walks away from it. The difference runs "
         "from “any” to the label.": _guess(lambda c, u, w: c + w * (u - c)),
-        "The difference is the wrong way round, eps_uncond - eps_cond. You start in the right place and walk away from the "
+        "The difference is the wrong way round, eps_any - eps_cond. You start in the right place and walk away from the "
         "label.": _guess(lambda c, u, w: u + w * (u - c)),
         "You multiplied the whole labelled guess by w. Only the *difference* between the two guesses is scaled.": _guess(
             lambda c, u, w: u + w * c
         ),
-        "The start is missing. The difference alone is no guess of the noise: add w times it to eps_uncond.": _guess(
+        "The start is missing. The difference alone is no guess of the noise: add w times it to eps_any.": _guess(
             lambda c, u, w: w * (c - u)
         ),
         "You gave the guess for the label alone: w does nothing.": _guess(lambda c, u, w: c),

@@ -76,6 +76,12 @@ def _noise(a_t: Tensor, a_s: Tensor) -> Tensor:
     return torch.sqrt(1 - a_t / a_s)
 
 
+def _along_the_columns(x_s: Tensor, s: Tensor, t: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """The right formula without the axes: no error, as the pictures are as wide as the batch is long."""
+    a = alpha_bar[t] / alpha_bar[s]
+    return torch.sqrt(a) * x_s + torch.sqrt(1 - a) * noise
+
+
 def _renoise_cases():
     generator = torch.Generator().manual_seed(1011)
     cases = []
@@ -103,6 +109,11 @@ Exercise(
         "root.": _back_up(lambda a_t, a_s: a_t / a_s, _noise),
         "The noise has the variance alpha_bar_s - alpha_bar_t. On the way up the old noise is dimmed as well, so that is too "
         "little; it takes 1 - alpha_bar_t / alpha_bar_s.": _back_up(_share, lambda a_t, a_s: torch.sqrt(a_s - a_t)),
+        "The square roots are missing: a and 1 - a are shares of the variance.": _back_up(
+            lambda a_t, a_s: a_t / a_s, lambda a_t, a_s: 1 - a_t / a_s
+        ),
+        "a has one number for each picture, and yours ran along the columns of every picture, of which there happen to be as "
+        "many. Give it the shape (batch, 1, 1, 1).": _along_the_columns,
         "That is a single step, from t - 1 to t. The way from s to t has t - s of them: put alpha_bar_s where you have "
         "alpha_bar at t - 1.": lambda x_s, s, t, noise, alpha_bar: q_step(x_s, t, noise, alpha_bar),
     },
@@ -125,6 +136,12 @@ def two_agreements(readings: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 def _each_with_itself(readings: Tensor, truth: Tensor):
     alike = readings[:, :, None] == readings[:, None, :]
     return two_agreements(readings, truth)[0], alike.double().mean()
+
+
+def _too_many_pairs(readings: Tensor, truth: Tensor):
+    k = readings.shape[1]
+    with_truth, among = two_agreements(readings, truth)
+    return with_truth, among * (k - 1) / k
 
 
 def _winner(readings: Tensor, truth: Tensor):
@@ -163,6 +180,8 @@ Exercise(
     mistakes={
         "In the second share each completion was compared with itself, too, and always agreed. Count pairs of two different "
         "ones: k (k - 1) of the k squared.": _each_with_itself,
+        "You left the k comparisons of a completion with itself out of the sum, and counted them among the pairs: divide by "
+        "k (k - 1).": _too_many_pairs,
         "The two are swapped: first the agreement with the truth, then that among the completions.": (
             lambda readings, truth: two_agreements(readings, truth)[::-1]
         ),

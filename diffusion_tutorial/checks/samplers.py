@@ -64,6 +64,9 @@ Exercise(
         "You multiplied the fresh noise by the variance sigma^2. Noise is multiplied by its standard deviation, sigma.": (
             _ddim(lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), _left(a_s, sigma), sigma**2))
         ),
+        "You took sigma away from 1 - alpha_bar_s. That is a variance, and only variances subtract: sigma^2.": _ddim(
+            lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), torch.sqrt((1 - a_s - sigma).clamp(min=0)), sigma)
+        ),
         "Your noise is too strong: the fresh noise comes on top of all the old. Take its variance away from the old noise's: "
         "sqrt(1 - alpha_bar_s - sigma^2).": _ddim(
             lambda m, a_t, a_s, sigma: _parts(m, torch.sqrt(a_s), torch.sqrt(1 - a_s), sigma)
@@ -165,6 +168,9 @@ Exercise(
         "Your times rise. The walk back starts at T and falls to 0.": lambda n, T: even_times(n, T)[::-1],
         "You begin at T - 1. Libraries that count from 0 call their last time so; here it is T.": lambda n, T: (
             even_times(n, T - 1)
+        ),
+        "You cut the fractions off. Take the *nearest* whole number: round(T * (n - i) / n).": (
+            lambda n, T: [T * (n - i) // n for i in range(n + 1)]
         ),
         "Where n does not divide T you do not arrive at 0. Round each time by itself: round(T * (n - i) / n).": (
             lambda n, T: [T - i * (T // n) for i in range(n + 1)]
