@@ -44,6 +44,9 @@ class Trainable(Protocol):
     def loss(self, settings: dict) -> Loss:
         """What is minimised."""
 
+    def kept(self, model: Any) -> nn.Module:
+        """What of the model is written."""
+
     def begin(self, out: Path) -> None:
         """Before the first step of a new run."""
 
@@ -109,12 +112,12 @@ def train(
         what.begin(out)
     history = _history(before, budget, training.step)
     _watch(training, what, out, lambda: training.save(checkpoint, settings=settings, budgets=history))
-    sha256 = pretrained.write(out / f"{what.name}.safetensors", training.ema)
+    sha256 = pretrained.write(out / f"{what.name}.safetensors", what.kept(training.ema))
     about = what.about(model, settings)
     card = {
         "model": about.pop("model"),
         "sha256": sha256,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in what.kept(model).parameters()),
         **about,
         "machine": machine(),
         "precision": settings["precision"],

@@ -5,7 +5,7 @@ import pkgutil
 
 from diffusion_tutorial.subjects.base import Subject, Trainable
 
-COMMON = ("base", "conditions", "retouch")  # the files here that are no subjects
+COMMON = ("base", "conditions", "jump", "retouch")  # the files here that are no subjects
 
 
 def every() -> dict[str, Subject]:
@@ -23,8 +23,8 @@ def get(name: str) -> Subject:
 
 
 def trainables() -> dict[str, Trainable]:
-    """All that `train` makes, subjects and their judges, by what the command calls them."""
-    return {what.command: what for subject in every().values() for what in (subject, subject.judge)}
+    """All that `train` makes, subjects, their judges and their students, by what the command calls them."""
+    return {what.command: what for subject in every().values() for what in (subject, subject.judge, *subject.students)}
 
 
 __all__ = ["Subject", "Trainable", "every", "get", "trainables"]

@@ -47,6 +47,10 @@ class Trainable:
         """What is minimised, over which data."""
         raise NotImplementedError
 
+    def kept(self, model: Any) -> Any:
+        """What of a trained model is written: a denoiser or a judge. Who learns against a second network keeps one of the two."""
+        return model
+
     def data(self, settings: dict) -> str:
         """A line of the card: on what it was trained."""
         raise NotImplementedError
@@ -106,6 +110,7 @@ class Subject(Trainable):
     walk: Walk = Walk()  # how `sample` draws
     quick: Walk = Walk("dpm++", 20)  # how `evaluate` draws
     columns, scale = 10, 2  # of a page: pictures in a row at most, screen pixels for a pixel
+    students: Sequence[Trainable] = ()  # what learns from its denoiser
     evaluations: dict[str, Evaluation] = {}  # by the command's names; the first is of the subject itself
 
     # what a kind of picture says
