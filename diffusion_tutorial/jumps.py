@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from diffusion_tutorial import progress, samplers
 from diffusion_tutorial.forward import q_sample
-from diffusion_tutorial.losses import Draw, drop_labels, draw_times
+from diffusion_tutorial.losses import Draw, draw_times, drop_labels
 from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.predictions import Denoiser
 
@@ -148,6 +148,7 @@ class Alike:
         self.first = torch.cat([counts.cumsum(0) - counts, torch.zeros(1, dtype=torch.int64)])
 
     def __call__(self, cond: Int[Tensor, "batch"], generator: torch.Generator) -> Float[Tensor, "batch c h w"]:
+        """A picture for each label, drawn anew."""
         u = torch.rand(len(cond), generator=generator, dtype=torch.float64)
         return self.images[self.first[cond] + (u * self.counts[cond]).long()]
 

@@ -1,6 +1,5 @@
 """A critic: it looks at pictures and says how real each seems. It sharpens the jump of "Jump after all"."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F

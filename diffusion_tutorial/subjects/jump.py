@@ -18,13 +18,15 @@ WALK, NO_LABEL = ("jump", 1), 0.1  # how a student is drawn with; the share of i
 
 
 class Student(Trainable):
-    """It begins as its teacher, `start`, and learns where `walks` of the teacher's walks end; a critic sharpens it."""
+    """It begins as its teacher, `start`, and learns where `walks` of the teacher's walks end; a critic may look on."""
 
     options = {
         "walks": dict(type=int, metavar="N", help="walks of the teacher's to learn from (%(default)s)"),
-        "critic": dict(type=float, metavar="WEIGHT", help="how much the critic's opinion counts (%(default)s)"),
+        "critic": dict(
+            type=float, metavar="WEIGHT", help="how much a critic's opinion counts; 0: there is none (%(default)s)"
+        ),
     }
-    training = {"betas": (0.5, 0.99), "ema_decay": 0.995}
+    training = {"ema_decay": 0.99}
     evaluate = 500
 
     def __init__(self, subject: Subject, labels: Labels):
@@ -34,21 +36,23 @@ class Student(Trainable):
         self.title = f"{self.name}: the denoiser of {subject.plural}, taught to draw in one call"
         self.licence = subject.licence
         self.settings = dict(
-            data="sample", start=subject.name, walks=8192, critic=0.1, batch=32, lr=2e-3, seed=0, precision="auto"
+            data="sample", start=subject.name, walks=4096, critic=0.0, batch=32, lr=2e-3, seed=0, precision="auto"
         )
         self.options = self.options | subject.options
         self.examples = (
             f"  diffusion-tutorial train {self.command} --data full --budget 1500s\n      one call from static to a picture\n",
         )
 
-    def new(self, settings: dict) -> Jumper:
+    def new(self, settings: dict) -> nn.Module:
         model = self._teacher(settings).train().requires_grad_(True)
         model.walk = WALK
+        if not settings["critic"]:
+            return model
         channels, size, _ = self.subject.shape
         return Jumper(model, Critic(channels, labels=len(self.labels.names), size=size))
 
-    def kept(self, model: Jumper) -> nn.Module:
-        return model.denoiser
+    def kept(self, model: Any) -> Any:
+        return model.denoiser if isinstance(model, Jumper) else model
 
     def loss(self, settings: dict) -> Loss:
         """The teacher walks first: it takes about as long as a fifth of the training that follows."""
@@ -59,14 +63,17 @@ class Student(Trainable):
         cond = drop_labels(cond, torch.rand(len(cond), generator=generator), NO_LABEL, kinds)
         teacher = self._teacher(settings).to(run.device())
         pairs = Pairs(walks(teacher, cond, self.subject.shape, seed=settings["seed"]))
+        if not settings["critic"]:
+            return pairs
         images, labels, _ = self.subject.real(settings["data"])
         return Criticised(pairs, Alike(images, labels, kinds), settings["critic"])
 
     def data(self, settings: dict) -> str:
-        return f"{settings['walks']} walks of {settings['start']}, and {self.subject.data(settings)} for the critic"
+        seen = f", and {self.subject.data(settings)} for the critic" if settings["critic"] else ""
+        return f"{settings['walks']} walks of {Path(settings['start']).stem}{seen}"
 
-    def about(self, model: Jumper, settings: dict) -> dict:
-        return self.subject.about(model.denoiser, settings) | super().about(model, settings)
+    def about(self, model: Any, settings: dict) -> dict:
+        return self.subject.about(self.kept(model), settings) | super().about(model, settings)
 
     def measure(self, model: Any, n: int, out: Path) -> dict:
         """The share of n pictures that are read back as what was asked for, in 1, 2 and 4 calls."""
