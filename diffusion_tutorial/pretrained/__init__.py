@@ -35,7 +35,7 @@ def card(name: str) -> dict:
 
 
 def load(name: str) -> nn.Module:
-    """A shipped model, in float32 and evaluation mode: the denoisers "digits" and "scenes", and a judge for each.
+    """A shipped model, in float32 and evaluation mode: "digits" and its student "digits-jump", "scenes", and a judge for each.
 
     Raises files.BadFile if the weights are not the ones that the card was written for.
     """
