@@ -120,7 +120,7 @@ class Consistency:
         return x0, t, r, eps, cond
 
     def __call__(self, model: Denoiser, *batch: Tensor) -> Float[Tensor, "batch"]:
-        """How far apart the two jumps land, over how far apart they begin."""
+        """How far apart the two jumps land."""
         x0, t, r, eps, cond = batch
         with torch.no_grad():
             target = model.guess(q_sample(x0, r, eps, model.alpha_bar), r, cond).x0_hat

@@ -110,7 +110,6 @@ class Subject(Trainable):
     walk: Walk = Walk()  # how `sample` draws
     quick: Walk = Walk("dpm++", 20)  # how `evaluate` draws
     columns, scale = 10, 2  # of a page: pictures in a row at most, screen pixels for a pixel
-    students: Sequence[Trainable] = ()  # what learns from its denoiser
     evaluations: dict[str, Evaluation] = {}  # by the command's names; the first is of the subject itself
 
     # what a kind of picture says

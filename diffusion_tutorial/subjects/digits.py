@@ -17,7 +17,6 @@ from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects.base import Evaluation, Judge, Subject
 from diffusion_tutorial.subjects.conditions import Labels
-from diffusion_tutorial.subjects.jump import Student
 
 LICENCE = (
     "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0 (https://creativecommons.org/licenses/by-sa/3.0/); these weights are under "
@@ -152,4 +151,3 @@ class Digits(Subject):
 
 
 SUBJECT = Digits()
-SUBJECT.students = (Student(SUBJECT, SUBJECT.condition),)

@@ -1,4 +1,4 @@
-"""A student of a subject's denoiser: it learns to draw in one call what its teacher draws in many, "Jump after all"."""
+"""The student of the digit model: it learns to draw in one call what its teacher draws in many, "Jump after all"."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from diffusion_tutorial import pretrained, run
 from diffusion_tutorial.jumps import Alike, Criticised, Jumper, Pairs, walks
 from diffusion_tutorial.losses import Loss, drop_labels
 from diffusion_tutorial.models.critic import Critic
+from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
+from diffusion_tutorial.subjects import digits
 from diffusion_tutorial.subjects.base import Subject, Trainable
 from diffusion_tutorial.subjects.conditions import Labels
 
@@ -18,7 +20,7 @@ WALK, NO_LABEL = ("jump", 1), 0.1  # how a student is drawn with; the share of i
 
 
 class Student(Trainable):
-    """It begins as its teacher, `start`, and learns where `walks` of the teacher's walks end; a critic may look on."""
+    """A subject's student. It begins as its teacher, `start`, and learns where `walks` of the teacher's walks end; a critic may look on."""
 
     options = {
         "walks": dict(type=int, metavar="N", help="walks of the teacher's to learn from (%(default)s)"),
@@ -96,8 +98,11 @@ class Student(Trainable):
 
     def _teacher(self, settings: dict) -> Any:
         model = pretrained.named(settings["start"])
-        if not self.subject.fits(model):
+        if not isinstance(model, Denoiser) or not self.subject.fits(model):
             raise ValueError(
                 f"--start: expected weights of a denoiser of {self.subject.plural}; {settings['start']} holds another"
             )
         return model
+
+
+TRAINABLE = Student(digits.SUBJECT, digits.SUBJECT.condition)
