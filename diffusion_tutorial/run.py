@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from diffusion_tutorial import files, pretrained, progress, samplers
+from diffusion_tutorial import pretrained, progress, samplers
 from diffusion_tutorial.losses import Loss
 from diffusion_tutorial.noise import Streams, fresh
-from diffusion_tutorial.training import LOOK_EVERY, Training, bfloat16_pays, is_checkpoint
+from diffusion_tutorial.training import LOOK_EVERY, Training, bfloat16_pays, read_checkpoint
 
 FIRST_SAVE, SAVE_EVERY = 5.0, 30.0  # seconds until the first checkpoint, and between two
 MILESTONES = [2.0**-k for k in range(8, -1, -1)]  # shares of the budget at which somebody may want to look
@@ -112,25 +112,28 @@ def train(
         what.begin(out)
     history = _history(before, budget, training.step)
     _watch(training, what, out, lambda: training.save(checkpoint, settings=settings, budgets=history))
-    sha256 = pretrained.write(out / f"{what.name}.safetensors", what.kept(training.ema))
-    about = what.about(model, settings)
-    card = {
-        "model": about.pop("model"),
-        "sha256": sha256,
-        "parameters": sum(p.numel() for p in what.kept(model).parameters()),
-        **about,
+    weights = out / f"{what.name}.safetensors"
+    size = sum(p.numel() for p in what.kept(model).parameters())
+    sha256 = pretrained.write(weights, what.kept(training.ema))
+    made = what.about(model, settings) | {"sha256": sha256, "parameters": size}
+    made |= _ran(training, settings) | what.measure(pretrained.read(weights), evaluate, out)
+    card = made | {"command": _commands(what.command, settings, history, training.step)}
+    pretrained.write_card(weights.with_suffix(".json"), card)
+    print(f"weights and card in {out}: {training.step} steps, {training.seconds:.0f} s")
+    return card
+
+
+def _ran(training: Training, settings: dict) -> dict:
+    """The card's lines about how it was trained."""
+    return {
         "machine": machine(),
         "precision": settings["precision"],
         "seed": settings["seed"],
         "steps": training.step,
         "batch_size": training.batch_size,
         "seconds": round(training.seconds),
-        **what.measure(pretrained.read(out / f"{what.name}.safetensors"), evaluate, out),
-        "command": _commands(what.command, settings, history, training.step),
+        "pictures_per_second": round(training.step * training.batch_size / training.seconds),
     }
-    pretrained.write_card(out / f"{what.name}.json", card)
-    print(f"weights and card in {out}: {training.step} steps, {training.seconds:.0f} s")
-    return card
 
 
 def _refuse_what_is_there(out: Path, name: str) -> None:
@@ -150,9 +153,7 @@ def _precision(wanted: str) -> str:
 
 def _started(checkpoint: Path, settings: dict) -> list[tuple[str, int]]:
     """The budgets that a run has had, if it was started with these settings; a ValueError that names what differs if not."""
-    about = files.read_tensors(checkpoint)[1]
-    if not is_checkpoint(about):
-        raise files.BadFile(f"{checkpoint} is not a checkpoint")
+    about = read_checkpoint(checkpoint)[1]
     started = about.get("settings", {})
     differ = [name for name in settings | started if started.get(name) != settings.get(name)]
     if differ:

@@ -151,9 +151,7 @@ class Training:
 
     def resume(self, path: str | Path) -> None:
         """Go back to the moment of `save`. Raises files.BadFile, and changes nothing, if the file does not fit."""
-        tensors, about = files.read_tensors(path)
-        if not is_checkpoint(about):
-            raise files.BadFile(f"{path} is not a checkpoint")
+        tensors, about = read_checkpoint(path)
         if {name: (x.shape, x.dtype) for name, x in tensors.items()} != self._layout(about["step"]):
             raise files.BadFile(f"{path} is a checkpoint of another network")
         part: dict[str, dict[str, Tensor]] = {name: {} for name in ("model", "average", "optimizer")}
@@ -188,14 +186,14 @@ class Training:
         return {name: (x.shape, x.dtype) for name, x in tensors.items()}
 
 
-def is_checkpoint(about: Any) -> bool:
-    """Whether a file's description, as files.read_tensors returns it, is that of a checkpoint."""
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a checkpoint and what is said about it; files.BadFile if the file is none."""
+    tensors, about = files.read_tensors(path)
     wanted = {"step": int, "seconds": float}
-    return (
-        isinstance(about, dict)
-        and about.get("kind") == "checkpoint"
-        and all(isinstance(about.get(name), kind) for name, kind in wanted.items())
-    )
+    named = isinstance(about, dict) and about.get("kind") == "checkpoint"
+    if not named or not all(isinstance(about.get(name), kind) for name, kind in wanted.items()):
+        raise files.BadFile(f"{path} is not a checkpoint")
+    return tensors, about
 
 
 @contextlib.contextmanager

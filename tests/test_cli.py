@@ -156,7 +156,7 @@ def test_a_training_of_digits_has_its_defaults(monkeypatch):
     assert cli.main(["train", "digits"]) == 0 and cli.main(["train", "classifier", "--data", "full"]) == 0
     (what, out, settings, *budget, more), (judge, *classifier) = said
     assert what is DIGITS and judge is DIGITS.judge
-    sizes = {"width": 32, "predict": "v", "batch": 64, "lr": 4e-3, "t_bias": 2.0}
+    sizes = {"width": 32, "start": None, "predict": "v", "batch": 64, "lr": 4e-3, "t_bias": 2.0}
     assert settings == {"data": "sample", **sizes, "seed": 0, "precision": "auto"} and budget == [None, 120.0]
     assert out == Path("runs/digits") and more == {"resume": False, "anew": False, "compile": False, "evaluate": 500}
     made = {"data": "full", "batch": 128, "lr": 3e-3, "seed": 0, "precision": "float32"}

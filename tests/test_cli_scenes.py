@@ -163,6 +163,10 @@ class TestTrain:
         model = SCENES.new(SCENES.settings | dict(start="scenes"))
         shipped = pretrained.load("scenes").state_dict()
         assert all(torch.equal(model.state_dict()[name], x) for name, x in shipped.items())
+        card, said = pretrained.card("scenes"), SCENES.about(model, SCENES.settings | dict(start="scenes"))["start"]
+        assert (
+            said["sha256"] == card["sha256"] and said["command"] == card["command"] and said["steps"] == card["steps"]
+        )
 
     @pytest.mark.parametrize(
         "start, options, says",

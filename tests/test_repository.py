@@ -405,8 +405,9 @@ GENERAL = {
 
 
 def room(path: Path) -> str:
-    """The room that a module belongs to: the first name below the package."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+    """The room that a module belongs to: the first name below the package; `python -m` is the command's other door."""
+    name = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    return "cli" if name == "__main__" else name
 
 
 def imports(path: Path) -> set[str]:

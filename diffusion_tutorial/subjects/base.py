@@ -151,9 +151,15 @@ class Subject(Trainable):
         schedule = f"cosine, T = {len(model.alpha_bar) - 1}"
         told = super().about(model, settings) | {"output": model.output, "schedule": schedule}
         if settings.get("start"):
-            path = pretrained.path(settings["start"])
-            told["start"] = {"file": path.name, "sha256": pretrained.sha256(path)}
+            told["start"] = self._origin(settings["start"])
         return told
+
+    def _origin(self, start: str) -> dict:
+        """The card's lines about the weights that a training began with: which, and of a shipped model how it was made."""
+        path = pretrained.path(start)
+        made = pretrained.card(start) if start in pretrained.SHIPPED else {}
+        told = {name: made[name] for name in ("steps", "batch_size", "seconds", "command") if name in made}
+        return {"file": path.name, "sha256": pretrained.sha256(path)} | told
 
     def _start(self, model: Denoiser, start: str) -> None:
         """The weights of a trained model; parts of the network that it had not begin as in an untrained one."""
