@@ -93,7 +93,7 @@ def _stops_early(denoiser: Callable, x_T: Tensor, alpha_bar: Tensor) -> Tensor:
 
 
 def _with_dice(denoiser: Callable, x_T: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Its dice begin at torch's own seed as it is; the check compares with dice thrown anew, so it looks for two answers."""
+    """The ancestral walk; its dice are those of seed 0."""
     times = samplers.times(20, len(alpha_bar) - 1)
     dice = torch.Generator().manual_seed(0)
     return samplers.draw(denoiser, x_T, times, alpha_bar, step=samplers.ddpm_step, generator=dice)
@@ -137,7 +137,7 @@ Exercise(
             lambda a, x_t, out: a * x_t - (1 - a) * out
         ),
     },
-    nudge="Put alpha_bar = 1 in: what has to be left, and what has to be gone?",
+    nudge="Think of the clean picture, to which no noise was added: which of your terms has to vanish there?",
 )
 
 Exercise(
