@@ -134,21 +134,27 @@ class Denoiser(nn.Module):
     """model(x_t, t, cond) -> eps_hat, from a network whose raw output is read as "eps" or as "v".
 
     `alpha_bar` is the schedule that the network is trained for, and `clip` the range of its data, [-clip, clip], to which
-    samplers cut x0_hat (None: no range, as for latents); both travel with the model. The network may run in a lower
-    precision; eps_hat is always computed in float32. t and cond may live on the CPU, wherever the network is.
+    samplers cut x0_hat (None: no range, as for latents); `walk` names the sampler and the number of steps that suit it, where
+    those of its subject do not. All three travel with the model. The network may run in a lower precision; eps_hat is always
+    computed in float32. t and cond may live on the CPU, wherever the network is.
     """
 
     net: Any
 
     def __init__(
-        self, net: nn.Module, alpha_bar: Float[Tensor, "times"], output: str = "eps", clip: float | None = 1.0
+        self,
+        net: nn.Module,
+        alpha_bar: Float[Tensor, "times"],
+        output: str = "eps",
+        clip: float | None = 1.0,
+        walk: tuple[str, int] | None = None,
     ):
         super().__init__()
         if output not in ("eps", "v"):
             raise ValueError(f'expected output "eps" or "v", got "{output}"')
         if clip is not None and not clip > 0:
             raise ValueError(f"expected the range of the data, clip > 0, or None for data without one; got {clip}")
-        self.net, self.output, self.clip = net, output, clip
+        self.net, self.output, self.clip, self.walk = net, output, clip, walk
         self.alpha_bar = check(alpha_bar).double().cpu()  # no buffer: it stays where float64 exists
 
     @property

@@ -46,6 +46,9 @@ class Trainable(Protocol):
     def loss(self, settings: dict) -> Loss:
         """What is minimised."""
 
+    def kept(self, model: Any) -> nn.Module:
+        """What of the model is written."""
+
     def begin(self, out: Path) -> None:
         """Before the first step of a new run."""
 
@@ -112,8 +115,9 @@ def train(
     history = _history(before, budget, training.step)
     _watch(training, what, out, lambda: training.save(checkpoint, settings=settings, budgets=history))
     weights = out / f"{what.name}.safetensors"
-    size = sum(p.numel() for p in model.parameters())
-    made = what.about(model, settings) | {"sha256": pretrained.write(weights, training.ema), "parameters": size}
+    size = sum(p.numel() for p in what.kept(model).parameters())
+    sha256 = pretrained.write(weights, what.kept(training.ema))
+    made = what.about(model, settings) | {"sha256": sha256, "parameters": size}
     made |= _ran(training, settings) | what.measure(pretrained.read(weights), evaluate, out)
     card = made | {"command": _commands(what.command, _said(settings, what.unsaid), history, training.step)}
     pretrained.write_card(weights.with_suffix(".json"), card)

@@ -1,6 +1,7 @@
 """Samplers: from static to a picture.
 
-The ancestral step is derived in "Walk back from static", the others in "Take fewer, bigger steps".
+The ancestral step is derived in "Walk back from static", that for models that jump in "Jump after all", the others in "Take
+fewer, bigger steps".
 
 A sampler is one small step, `step(moment) -> x_s`; `sample` is the one loop that drives it along a decreasing list of
 times and lets you watch. The `Moment` holds all that a step may use: most only read it, some ask it for fresh noise, one
@@ -193,8 +194,18 @@ class DPMSolverPP:
         return keep * m.x_t - torch.sqrt(at(alpha_bar, m.s, m.x_t)) * torch.expm1(-h) * D
 
 
+def jump_step(m: Moment) -> Float[Tensor, "batch ..."]:
+    """x_s = sqrt(alpha_bar_s) x0_hat + sqrt(1 - alpha_bar_s) noise  (Song et al. 2023, arXiv 2303.01469, algorithm 1).
+
+    The guessed picture, noised again with fresh noise: for a model that jumps, whose x0_hat is a picture at every t. At s = 0
+    nothing is added, so one step from T is one jump. See "Jump after all".
+    """
+    a_s = at(m.alpha_bar, m.s, m.x_t)
+    return torch.sqrt(a_s) * m.x0_hat + torch.sqrt(1 - a_s) * m.noise()
+
+
 STEPS: dict[str, Step | type[DPMSolverPP]] = {  # by the command line's names
-    "ddpm": ddpm_step, "ddim": ddim_step, "dpm++": DPMSolverPP, "heun": heun_step
+    "ddpm": ddpm_step, "ddim": ddim_step, "dpm++": DPMSolverPP, "heun": heun_step, "jump": jump_step
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from diffusion_tutorial.samplers import (
     ddpm_step,
     draw,
     heun_step,
+    jump_step,
     moment,
     sample,
     times,
@@ -146,7 +147,7 @@ def test_sampling_can_stop_early(generator):
 
 
 def test_the_named_steps_are_steps():
-    assert STEPS == {"ddpm": ddpm_step, "ddim": ddim_step, "dpm++": DPMSolverPP, "heun": heun_step}
+    assert STEPS == {"ddpm": ddpm_step, "ddim": ddim_step, "dpm++": DPMSolverPP, "heun": heun_step, "jump": jump_step}
 
 
 @pytest.mark.parametrize("clip", [1.0, 0.3, None])
@@ -223,7 +224,7 @@ def test_a_solver_looks_back_only_along_its_own_walk():
     assert (by_hand(solver, *args)[0] - by_hand(ddim_step, *args)[0]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("name, calls", [("ddpm", 9), ("ddim", 9), ("dpm++", 9), ("heun", 17)])
+@pytest.mark.parametrize("name, calls", [("ddpm", 9), ("ddim", 9), ("dpm++", 9), ("heun", 17), ("jump", 9)])
 def test_how_often_the_model_is_asked(name, calls):
     asked, cond = [], torch.tensor([4, 2])
 

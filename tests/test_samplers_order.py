@@ -142,7 +142,7 @@ class ExactV(nn.Module):
         return a.sqrt() * eps - (1 - a).sqrt() * (0.7 + x0)
 
 
-@pytest.mark.parametrize("method", [*STEPS, "ddim 0.5"])
+@pytest.mark.parametrize("method", ["ddpm", "ddim", "dpm++", "heun", "ddim 0.5"])
 def test_a_schedule_that_ends_at_0_is_sampled_with_a_v_model(method, as_learner):
     assert ZERO[1000] == 0
     half = torch.randn(2000, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -267,6 +267,22 @@ def test_an_unknown_word_leaves_the_picture_and_stands_beside_it():
     assert "No words" not in note.value and paint.asked[-1][0] == "cat"
 
 
+def test_a_prompt_box_may_draw_with_every_letter_and_without_a_scale():
+    asked = []
+
+    def paint(*what):
+        asked.append(what)
+        return torch.zeros(1, 1, 4, 4)
+
+    box = widgets.prompt_box(paint, "Figure 9.1.", "A digit.", prompt="2", w=None, typing=True)
+    text, beside = box.children[0], box.children[1]
+    assert text.continuous_update and len(beside.children) == 1
+    text.value = "20"
+    assert asked == [("2", 0, 1.0), ("20", 0, 1.0)] and "w =" not in box.picture.alt
+    usual = widgets.prompt_box(paint, "Figure 9.1.", "A digit.", prompt="2")
+    assert not usual.children[0].continuous_update and len(usual.children[1].children) == 2
+
+
 def test_a_prompt_box_that_begins_with_an_unknown_word_says_so_and_goes_on():
     box = widgets.prompt_box(Painter(), "Figure 9.1.", "Four cats.", prompt="moog")
     text, _, note, picture = box.children

@@ -11,6 +11,7 @@ from diffusion_tutorial.checks import (  # noqa: F401  (importing a topic regist
     forward,
     guidance,
     inpainting,
+    jumps,
     network,
     noise,
     posterior,

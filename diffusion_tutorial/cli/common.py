@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,11 @@ def how(options: argparse.Namespace, usual: Walk) -> Walk:
     if spacing not in samplers.SPACINGS:
         raise UserError(f"--spacing: expected one of {', '.join(samplers.SPACINGS)}, got {spacing}")
     return Walk(sampler, steps, spacing, check_w(usual.w if options.w is None else options.w))
+
+
+def suited(model: Denoiser, usual: Walk) -> Walk:
+    """The usual walk, with the sampler and the number of steps that the model names for itself, if it does."""
+    return usual if model.walk is None else replace(usual, sampler=model.walk[0], steps=model.walk[1])
 
 
 def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:

@@ -4,7 +4,18 @@ import argparse
 from pathlib import Path
 
 from diffusion_tutorial import evaluation
-from diffusion_tutorial.cli.common import GUIDANCE, UserError, denoiser, guidance, how, sampling, seed, settled, weights
+from diffusion_tutorial.cli.common import (
+    GUIDANCE,
+    UserError,
+    denoiser,
+    guidance,
+    how,
+    sampling,
+    seed,
+    settled,
+    suited,
+    weights,
+)
 from diffusion_tutorial.subjects.base import Evaluation, Nobody
 
 DRAWING = ("weights", "sampler", "steps", "spacing", "w", "seed")  # the options that say how to draw
@@ -109,14 +120,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         return room.report_file(subject, Path(options.what), options.n, out=options.json, **beside)
     _refuse(name, found, touched)
     subject = settled(options, subject)
+    model = denoiser(options, subject)
     return room.report_model(
         subject,
-        denoiser(options, subject),
+        model,
         str(options.weights or "those that come along"),
         found.n if options.n is None else options.n,
         out=options.json,
         seed=options.seed,
-        walk=how(options, subject.quick),
+        walk=how(options, suited(model, subject.quick)),
         **beside,
     )
 

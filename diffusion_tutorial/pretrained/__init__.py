@@ -35,7 +35,7 @@ def card(name: str) -> dict:
 
 
 def load(name: str) -> nn.Module:
-    """A shipped model, in float32 and evaluation mode: the denoisers "digits" and "scenes", and a judge for each.
+    """A shipped model, in float32 and evaluation mode: "digits" and its student "digits-jump", "scenes", and a judge for each.
 
     Raises files.BadFile if the weights are not the ones that the card was written for.
     """
@@ -79,7 +79,8 @@ def read(path: str | Path) -> nn.Module:
     try:
         if about["kind"] in DENOISERS:
             net, alpha_bar = DENOISERS[about["kind"]](**about["net"]), tensors.pop("alpha_bar")
-            model = Denoiser(net, alpha_bar, about["output"], about.get("clip", 1.0))
+            walk = about.get("walk")
+            model = Denoiser(net, alpha_bar, about["output"], about.get("clip", 1.0), walk and (walk[0], walk[1]))
         else:
             model = CLASSIFIERS[about["kind"]](**about["net"])
         model.load_state_dict({name: x.float() if x.is_floating_point() else x for name, x in tensors.items()})
@@ -109,7 +110,7 @@ def write(path: str | Path, model: nn.Module) -> str:
             "net": model.net.config,
             "output": model.output,
             "clip": model.clip,
-        }
+        } | ({"walk": list(model.walk)} if model.walk else {})
     else:
         about = {"kind": _kind(CLASSIFIERS, model), "net": model.config}
     files.write_tensors(path, tensors, about)

@@ -43,6 +43,10 @@ class Trainable:
         """What is minimised, over which data."""
         raise NotImplementedError
 
+    def kept(self, model: Any) -> Any:
+        """What of a trained model is written: a denoiser or a judge. Who learns against a second network keeps one of the two."""
+        return model
+
     def data(self, settings: dict) -> str:
         """A line of the card: on what it was trained."""
         raise NotImplementedError
