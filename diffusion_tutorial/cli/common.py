@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from diffusion_tutorial import files, pictures, pretrained, samplers, subjects
+from diffusion_tutorial.models.gan import Gan
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects import Subject
 
 OPENMOJI = "\nThe faces and things in the pictures of scenes are by OpenMoji (https://openmoji.org), CC BY-SA 4.0.\n"
 GUIDANCE = "guidance scale: 1 is none, more obeys label or prompt more"
+CANNOT = "which draws a whole picture in one call and cannot fill in or change one that is there"
 STEPS, ANCESTRAL = 20, 1000  # where neither the user nor the subject says how many
 
 
@@ -104,6 +106,8 @@ def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
             raise UserError(f"--weights: none come along for {subject.name}; {made}")
         return pretrained.denoiser(subject.name)
     model = pretrained.named(options.weights)
+    if isinstance(model, Gan):
+        raise UserError(f"--weights: {options.weights} is a GAN, {CANNOT}; expected a denoiser of {subject.name}")
     if not isinstance(model, Denoiser) or not subject.fits(model):
         holds = [other.name for other in subjects.every().values() if other.fits(model)]
         found = f"a denoiser of {holds[0]}" if holds else "a denoiser of other pictures"
@@ -111,6 +115,20 @@ def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
         along = "; leave --weights out for the one that comes along" if subject.name in pretrained.SHIPPED else ""
         wanted = f"a denoiser of {subject.name}, as `train {subject.command}` makes it{along}"
         raise UserError(f"--weights: {options.weights} holds {found}, expected {wanted}")
+    return model
+
+
+def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
+    """As `denoiser`, or a GAN of the subject, with which no option is taken that says how to walk back or to guide."""
+    model = None if options.weights is None else pretrained.named(options.weights)
+    if not isinstance(model, Gan) or not subject.fits(model):
+        return denoiser(options, subject)
+    for option in ("sampler", "steps", "spacing", "w", "negative"):
+        usual = subject.walk.w if option == "w" else None
+        if getattr(options, option, None) not in (None, usual):
+            raise UserError(
+                f"--{option}: {options.weights} is a GAN, which draws in one call, without a walk; leave it out"
+            )
     return model
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from diffusion_tutorial import evaluation
-from diffusion_tutorial.cli.common import GUIDANCE, UserError, denoiser, guidance, how, sampling, seed, weights
+from diffusion_tutorial.cli.common import GUIDANCE, UserError, denoiser, drawer, guidance, how, sampling, seed, weights
 from diffusion_tutorial.subjects.base import Evaluation
 
 DRAWING = ("weights", "sampler", "steps", "spacing", "w", "seed")  # the options that say how to draw
@@ -97,7 +97,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     _refuse(name, found, touched)
     return room.report_model(
         subject,
-        denoiser(options, subject),
+        (drawer if found.module == "labelled" else denoiser)(options, subject),
         str(options.weights or "those that come along"),
         found.n if options.n is None else options.n,
         out=options.json,
