@@ -59,7 +59,6 @@ class Critic(nn.Module):
         wide = 2 * width
         self.shape = (channels, size, size)
         self.stem = nn.Conv2d(4 * channels, width, 3, padding=1)
-        self.fine = Residual(width)
         self.shrink = nn.Conv2d(width, wide, 3, stride=2, padding=1)
         self.coarse = Residual(wide)
         self.read = nn.Conv2d(wide, width // 4, 1)
@@ -68,8 +67,8 @@ class Critic(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch c h w"], cond: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
         check_pictures(x, self.shape)
-        h = self.fine(self.stem(F.pixel_unshuffle(x, 2)))
-        h = self.coarse(self.shrink(F.silu(h)))
+        h = F.silu(self.stem(F.pixel_unshuffle(x, 2)))
+        h = self.coarse(self.shrink(h))
         seen = self.seen(self.read(F.silu(h)).flatten(1))
         return (seen * self.label(cond.to(x.device))).sum(1) / seen.shape[1] ** 0.5
 
