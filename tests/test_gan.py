@@ -222,7 +222,8 @@ def test_six_steps_in_one_go_and_with_a_stop_are_the_same(tmp_path):
             model = Gan(width=8)
         data = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(1)) * 2 - 1
         loss = Game(shuffled(data, torch.arange(20) % 10))
-        return run.Training(model, loss, steps=6, batch_size=4, amp=False, betas=(0.0, 0.99))
+        recipe = dict(betas=(0.0, 0.99), rates={"generator": 0.5})
+        return run.Training(model, loss, steps=6, batch_size=4, amp=False, **recipe)
 
     whole, first, second = new(), new(), new()
     list(whole)

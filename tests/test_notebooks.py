@@ -145,7 +145,11 @@ class TestLesson:
 
 @pytest.mark.parametrize(
     "slug, variable, key",
-    [("ask_the_question_well", "questions", "read_back"), ("build_the_network", "pieces", "without"), ("race_a_gan", "race", "results")],
+    [
+        ("ask_the_question_well", "questions", "read_back"),
+        ("build_the_network", "pieces", "without"),
+        ("race_a_gan", "race", "results"),
+    ],
 )
 def test_the_saved_numbers_of_a_long_experiment_are_those_of_its_file(slug, variable, key):
     """A lesson opened alone, on Colab, has no files beside it, so it holds the numbers itself."""

@@ -18,11 +18,15 @@ class DigitsGan(Trainable):
     says = "a GAN that draws digits in one call, by label"
     title = "digits-gan: a generator and a critic for 28 x 28 handwritten digits, by label"
     licence = digits.LICENCE
-    settings = dict(data="sample", width=16, batch=32, lr=1e-3, gamma=0.1, seed=0, precision="float32")
+    settings = dict(data="sample", width=16, batch=32, lr=2e-3, gamma=1.0, seed=0, precision="float32")
     options = digits.DATA | {
         "gamma": dict(type=float, help="weight of the two penalties, gamma / 2 each (%(default)s)")
     }
-    training = {"betas": (0.0, 0.99), "ema_decay": 0.98}  # the other player moves, so old slopes mislead
+    training = {  # beta1 = 0: the other player moves, so old slopes mislead. The forger learns slower, so that the critic keeps up
+        "betas": (0.0, 0.99),
+        "rates": {"generator": 0.5},
+        "ema_decay": 0.98,
+    }
     evaluate = 500
     examples = (
         """  diffusion-tutorial train digits-gan --budget 60s
