@@ -24,8 +24,8 @@ class DigitsGan(Trainable):
     }
     training = {  # beta1 = 0: the other player moves, so old slopes mislead. The forger learns slower, so that the critic keeps up
         "betas": (0.0, 0.99),
-        "rates": {"generator": 0.5},
-        "ema_decay": 0.98,
+        "rates": {"generator": 0.25},
+        "ema_decay": 0.997,
     }
     evaluate = 500
     examples = (
