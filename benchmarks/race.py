@@ -36,10 +36,11 @@ N, TRAIN, REFERENCE, WIDTH, BATCH = 500, 3000, 1000, 16, 32
 DIGITS = subjects.get("digits")
 PENALTIES = {"both": (1, 1), "real only": (1, 0), "made only": (0, 1), "none": (0, 0)}
 BLOBS = dict(
-    steps=1000,
+    steps=480,
     batch=128,
     lr=2.5e-3,
     rate=0.2,
+    ema=0.98,
     weight=0.03,
     apart=2.0,
     std=0.2,
@@ -70,7 +71,7 @@ def blobs(seed: int, real: float, made: float) -> dict[str, float]:
     with run.seeded(seed):
         model = PointGan(BLOBS["width"])
     loss = Game(draw_blobs, BLOBS["weight"] * real, BLOBS["weight"] * made)
-    recipe = TRAINABLE.training | {"rates": {"generator": BLOBS["rate"]}}
+    recipe = TRAINABLE.training | {"rates": {"generator": BLOBS["rate"]}, "ema_decay": BLOBS["ema"]}
     training = Training(model, loss, BLOBS["steps"], batch_size=BLOBS["batch"], lr=BLOBS["lr"], seed=seed, **recipe)
     for _ in training:
         pass
