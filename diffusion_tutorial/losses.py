@@ -1,4 +1,5 @@
 """What is minimised: the error of the guessed noise for denoisers, of the read labels for judges. Derived in "Learn to guess the noise".
+The game of two players, a generator and a critic, is that of "Race a GAN".
 
 A loss says what a step of training is shown, `batch(model, n, generator)`, all of its random numbers from one generator on
 the CPU, and what is wrong with the model's answer, `loss(model, *batch)`, a number a picture; `Training` follows the slope
@@ -12,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from diffusion_tutorial.forward import q_sample
@@ -87,6 +89,51 @@ class Classification:
             for logits, y in zip(answers, wanted)
         ]
         return torch.stack(terms).sum(0)
+
+
+class Game:
+    """`game_loss` over random pictures and static: what a generator and its critic learn from (R3GAN, see there).
+
+    draw(n, generator) gives n pictures, or points, and their labels. real, made: the weights of the two penalties, gamma / 2
+    each in the paper. The players, `model.generator` and `model.critic`, take the labels as their second argument.
+    """
+
+    def __init__(self, draw: Draw, real: float = 0.5, made: float = 0.5):
+        if not min(real, made) >= 0:
+            raise ValueError(f"expected weights of the penalties from 0 on, got {real=}, {made=}")
+        self.draw, self.real, self.made = draw, real, made
+
+    def batch(self, model: Any, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures, static and labels."""
+        x, cond = self.draw(n, generator)
+        return x, torch.randn(n, model.z, generator=generator), cond
+
+    def __call__(self, model: Any, *batch: Tensor) -> Float[Tensor, "batch"]:
+        """What both players have lost, for each pair of a real and a made picture."""
+        x, z, cond = batch
+        return game_loss(model, x, z, cond, real=self.real, made=self.made)
+
+
+def game_loss(
+    model: Any, x: Float[Tensor, "batch ..."], z: Float[Tensor, "batch z"], cond: Tensor, real: float, made: float
+) -> Float[Tensor, "batch"]:
+    """softplus(D(G(z)) - D(x)) + real |grad D(x)|^2 + made |grad D(G(z))|^2, the critic's, + softplus(D(x) - D(G(z))), the generator's.
+
+    Huang et al. 2025, arXiv 2501.05441, eq. 2 and 4: real and made pictures are compared in pairs, and both penalties keep the
+    critic D from getting steep. Each term's slope reaches one player only: the critic sees made pictures that are cut
+    off from the generator, and the generator is judged by a critic that is held still.
+    """
+    fake = model.generator(z, cond)
+    shown = torch.cat([x, fake.detach()]).requires_grad_()
+    scores = model.critic(shown, torch.cat([cond, cond]))
+    (slope,) = torch.autograd.grad(scores.sum(), shown, create_graph=True)
+    steep_x, steep_fake = slope.square().flatten(1).sum(1).chunk(2)
+    d_x, d_fake = scores.chunk(2)
+    critic = F.softplus(d_fake - d_x) + real * steep_x + made * steep_fake
+
+    still = {name: weight.detach() for name, weight in model.critic.named_parameters()}
+    generator = F.softplus(d_x.detach() - functional_call(model.critic, still, (fake, cond)))
+    return critic + generator
 
 
 def simple_loss(

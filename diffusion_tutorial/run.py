@@ -1,7 +1,7 @@
 """Around a training or a drawing: device, seeds, precision, checkpoints, progress, the card. Behind the command.
 
 `train` brings anything that can be trained (a subject's denoiser, a judge) from its settings to weights and card, in a folder
-that an interrupted run goes on from. `draw` walks from static to pictures.
+that an interrupted run goes on from. `draw` walks from static to pictures; `draw_at_once` asks a GAN for them.
 """
 
 import platform
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from diffusion_tutorial import pretrained, progress, samplers
 from diffusion_tutorial.losses import Loss
+from diffusion_tutorial.models.gan import Gan
 from diffusion_tutorial.noise import Streams, fresh
 from diffusion_tutorial.training import LOOK_EVERY, Training, bfloat16_pays, read_checkpoint
 
@@ -284,6 +285,20 @@ def draw(
                 show.at((done + i / walk.steps) / len(parts))
                 x = state.x
             drawn.append(x.cpu())
+    return torch.cat(drawn)
+
+
+@torch.no_grad()
+def draw_at_once(
+    model: Gan, cond: Tensor, seed: int, pictures: Sequence[int] | None = None, batch: int = BATCH
+) -> Float[Tensor, "n c h w"]:
+    """A picture for each label, each from its own static in one call; picture i's random numbers belong to (seed, i)."""
+    model.check_cond(cond, len(cond))
+    numbers, drawn = range(len(cond)) if pictures is None else pictures, []
+    for i, part in enumerate(cond.split(batch)):
+        source = Streams(seed, numbers[i * batch : (i + 1) * batch])
+        z = fresh(torch.empty(len(part), model.z, device=device()), source)
+        drawn.append(model(z, part.to(z.device)).cpu())
     return torch.cat(drawn)
 
 

@@ -6,11 +6,12 @@ stop it; it keeps an average of the weights (EMA), and a checkpoint from which i
 
 import contextlib
 import copy
+import itertools
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +48,8 @@ class Training:
     The budget is `steps` or `seconds`, one of the two. The learning rate climbs over the share `warm_up` of it and then
     falls in a line to 0. `model` is as trained, `ema` its average over about the last `1 / (1 - ema_decay)` steps (fewer at
     the start), which draws better; ema_decay = 0 is the model itself. A run with a budget in steps is a function of its
-    arguments: the same seed gives the same weights on the same CPU, interrupted or not. `amp` computes the model in
+    arguments: the same seed gives the same weights on the same CPU, interrupted or not. `rates` slows parts of the model:
+    {"generator": 0.25} gives parameters whose names begin so a quarter of the learning rate. `amp` computes the model in
     bfloat16 (default: where `bfloat16_pays`); `compile` hands it to torch.compile.
 
     >>> training = Training(denoiser, losses.Denoising(losses.shuffled(images, labels)), seconds=60)
@@ -70,6 +72,7 @@ class Training:
         seed: int = 0,
         amp: bool | None = None,
         compile: bool = False,
+        rates: Mapping[str, float] | None = None,
     ):
         budget = steps if steps is not None else seconds
         if (steps is None) == (seconds is None) or not 0 < (budget or 0) < math.inf or (steps and steps != int(steps)):
@@ -87,7 +90,8 @@ class Training:
         if compile:
             getattr(model, "net", model).compile()
         self.average, self.ema_decay = copy.deepcopy(model), ema_decay
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr, betas, weight_decay=weight_decay, fused=True)
+        groups = paced(model, rates or {})
+        self.optimizer = torch.optim.AdamW(groups, lr, betas, weight_decay=weight_decay, fused=True)
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.seconds = 0, 0.0
 
@@ -121,7 +125,7 @@ class Training:
         """A new batch and its losses, the gradient of their mean left in the parameters."""
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * learning_rate(self.progress, self.warm_up)
+            group["lr"] = self.lr * group["rate"] * learning_rate(self.progress, self.warm_up)
         batch = self.loss.batch(self.model, self.batch_size, self.generator)
         shown = (x.to(self.device, non_blocking=True) if x.is_floating_point() else x for x in batch)  # see losses.Loss
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
@@ -214,6 +218,18 @@ def undivided() -> Iterator[None]:
             signal.signal(number, usual[number])
         if came:
             signal.raise_signal(came[0])
+
+
+def paced(model: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The parameters in their order, as groups of AdamW, each with its share `rate` of the learning rate, 1 if none is named."""
+
+    def rate(named: tuple[str, nn.Parameter]) -> float:
+        return next((share for part, share in rates.items() if named[0].startswith(part)), 1.0)
+
+    if not all(share > 0 for share in rates.values()):
+        raise ValueError(f"expected shares of the learning rate above 0, got {dict(rates)}")
+    parts = itertools.groupby(model.named_parameters(), rate)
+    return [{"params": [p for _, p in part], "rate": share} for share, part in parts]
 
 
 def bfloat16_pays(device: torch.device) -> bool:

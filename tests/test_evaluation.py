@@ -160,7 +160,7 @@ def test_damage_within_a_file_gets_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["faces"], "expected digits, inpainting, scenes, sdedit, inversion, edits or a FILE.npz"),
+        (["faces"], "expected cifar, digits, inpainting, folder, scenes, sdedit, inversion, edits or a FILE.npz"),
         (["missing.npz"], "no file missing.npz"),
         (["missing.npz", "--seed", "1"], "--seed says how to draw"),
         (["missing.npz", "--weights", "w"], "--weights says how to draw"),

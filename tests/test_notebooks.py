@@ -149,6 +149,7 @@ class TestLesson:
         ("ask_the_question_well", "questions", "read_back"),
         ("build_the_network", "pieces", "without"),
         ("jump_after_all", "jump", "rows"),
+        ("race_a_gan", "race", "results"),
     ],
 )
 def test_the_saved_numbers_of_a_long_experiment_are_those_of_its_file(slug, variable, key):

@@ -201,3 +201,21 @@ def test_betas_and_weight_decay_can_be_chosen():
     assert torch.equal(usual, weights(betas=(0.9, 0.99), weight_decay=0.01))
     for options in (dict(betas=(0.8, 0.99)), dict(betas=(0.9, 0.95)), dict(weight_decay=0.1)):
         assert (usual - weights(**options)).abs().max() > 1e-5, options
+
+
+def test_a_part_may_learn_slower():
+    """AdamW's first step is lr times the sign of the slope, whatever its size: a quarter of it for the bias alone."""
+
+    def moved(**options):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        training = Training(model, Uneven(), steps=4, batch_size=8, lr=0.1, weight_decay=0, amp=False, **options)
+        next(iter(training))
+        return {name: p.detach() - before[name] for name, p in model.named_parameters()}
+
+    usual, slower = moved(), moved(rates={"bias": 0.25})
+    torch.testing.assert_close(slower["weight"], usual["weight"])
+    torch.testing.assert_close(slower["bias"], 0.25 * usual["bias"])
+    with pytest.raises(ValueError, match="expected shares of the learning rate above 0"):
+        moved(rates={"bias": 0})

@@ -9,6 +9,7 @@ from diffusion_tutorial.checks import (  # noqa: F401  (importing a topic regist
     chains,
     editing,
     forward,
+    gan,
     guidance,
     inpainting,
     jumps,

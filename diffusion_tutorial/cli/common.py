@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from diffusion_tutorial import files, pictures, pretrained, samplers, subjects
+from diffusion_tutorial.models.gan import Gan
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects import Subject
 
 OPENMOJI = "\nThe faces and things in the pictures of scenes are by OpenMoji (https://openmoji.org), CC BY-SA 4.0.\n"
 GUIDANCE = "guidance scale: 1 is none, more obeys label or prompt more"
+CANNOT = "which draws a whole picture in one call and cannot fill in or change one that is there"
 STEPS, ANCESTRAL = 20, 1000  # where neither the user nor the subject says how many
 
 
@@ -97,9 +99,10 @@ def how(options: argparse.Namespace, usual: Walk) -> Walk:
     return Walk(sampler, steps, spacing, check_w(usual.w if options.w is None else options.w))
 
 
-def suited(model: Denoiser, usual: Walk) -> Walk:
+def suited(model: Denoiser | Gan, usual: Walk) -> Walk:
     """The usual walk, with the sampler and the number of steps that the model names for itself, if it does."""
-    return usual if model.walk is None else replace(usual, sampler=model.walk[0], steps=model.walk[1])
+    own = getattr(model, "walk", None)
+    return usual if own is None else replace(usual, sampler=own[0], steps=own[1])
 
 
 def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
@@ -111,6 +114,8 @@ def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
             raise UserError(f"--weights: none come along for {subject.name}; {made}")
         return pretrained.denoiser(subject.name)
     model = pretrained.named(options.weights)
+    if isinstance(model, Gan):
+        raise UserError(f"--weights: {options.weights} is a GAN, {CANNOT}; expected a denoiser of {subject.name}")
     if not isinstance(model, Denoiser) or not subject.fits(model):
         holds = [other.name for other in subjects.every().values() if other.fits(model)]
         found = f"a denoiser of {holds[0]}" if holds else "a denoiser of other pictures"
@@ -124,6 +129,20 @@ def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
 def settled(options: argparse.Namespace, subject: Subject) -> Subject:
     """The subject; one that does not know its labels and its size by itself, as the weights have them."""
     return subject if subject.settled else subject.of(denoiser(options, subject))
+
+
+def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
+    """As `denoiser`, or a GAN of the subject, with which no option is taken that says how to walk back or to guide."""
+    model = None if options.weights is None else pretrained.named(options.weights)
+    if not isinstance(model, Gan) or not subject.fits(model):
+        return denoiser(options, subject)
+    for option in ("sampler", "steps", "spacing", "w", "negative"):
+        usual = subject.walk.w if option == "w" else None
+        if getattr(options, option, None) not in (None, usual):
+            raise UserError(
+                f"--{option}: {options.weights} is a GAN, which draws in one call, without a walk; leave it out"
+            )
+    return model
 
 
 def check_w(w: float) -> float:

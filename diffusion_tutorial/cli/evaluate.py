@@ -8,6 +8,7 @@ from diffusion_tutorial.cli.common import (
     GUIDANCE,
     UserError,
     denoiser,
+    drawer,
     guidance,
     how,
     sampling,
@@ -120,7 +121,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         return room.report_file(subject, Path(options.what), options.n, out=options.json, **beside)
     _refuse(name, found, touched)
     subject = settled(options, subject)
-    model = denoiser(options, subject)
+    model = (drawer if found.module == "labelled" else denoiser)(options, subject)
     return room.report_model(
         subject,
         model,

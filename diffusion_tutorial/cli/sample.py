@@ -10,7 +10,7 @@ from diffusion_tutorial import pictures
 from diffusion_tutorial.cli.common import (
     UserError,
     check_file,
-    denoiser,
+    drawer,
     each_subject,
     guidance,
     how,
@@ -41,6 +41,8 @@ EXAMPLES = {
       each digit in one call of the network; --steps 2 or 4 look again, and are a little better
   diffusion-tutorial sample digits --weights runs/digits/digits.safetensors --n 1000 --steps 100 --out mine.npz
       the arrays images, uint8 N x 28 x 28, and labels, int64 N (-1 where none was asked for)
+  diffusion-tutorial sample digits --weights digits-gan --out forged.png
+      by the GAN of "Race a GAN", in one call of its network
 """,
     "scenes": """  diffusion-tutorial sample scenes --prompt "a cat wearing sunglasses on the moon" --out cat.png
       four pictures in a row, from the weights that come along
@@ -71,14 +73,15 @@ def _sample(options: argparse.Namespace) -> int:
     subject = settled(options, options.subject)
     asked = subject.condition.asked(options)
     negative = subject.condition.one(options, "negative")
-    model = denoiser(options, subject)
+    model = drawer(options, subject)
     walk = how(options, suited(model, subject.walk))
     if negative is not None and walk.w == 1:
         raise UserError("--negative: it acts by guidance, and --w 1 is none; expected another --w, for example 4")
     check_file(options.out)
-    subject.condition.check(model.net, [*dict.fromkeys(asked.conditions)], subject.condition.option)
+    net = getattr(model, "net", model)
+    subject.condition.check(net, [*dict.fromkeys(asked.conditions)], subject.condition.option)
     if negative:
-        subject.condition.check(model.net, [negative], "negative")
+        subject.condition.check(net, [negative], "negative")
     drawn = subject.draw(model, asked.conditions, options.seed, walk, negative, asked.pictures)
     write(options.out, subject, drawn, asked)
     print(f"{len(drawn)} {subject.plural} in {options.out}")

@@ -21,6 +21,7 @@ from diffusion_tutorial import metrics, progress
 from diffusion_tutorial.evaluation import common
 from diffusion_tutorial.evaluation.common import Measured
 from diffusion_tutorial.evaluation.real import LEAST, POOL, Reference, labels_of, read, reference
+from diffusion_tutorial.models.gan import Gan
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.subjects import Subject
@@ -37,7 +38,7 @@ NOTE = f"{INTERVALS} The Frechet distance is over our own judge, so no paper's i
 
 def report_model(
     subject: Subject,
-    model: Denoiser,
+    model: Denoiser | Gan,
     weights: str,
     n: int,
     out: Path | None,
@@ -49,7 +50,8 @@ def report_model(
     real = reference(subject, against)
     _check_n(n, len(real.others), real)
     images, labels, evaluations = draw(subject, model, n, real, seed, walk)
-    made = {"weights": weights, "seed": seed, **asdict(walk), "network_evaluations_per_sample": round(evaluations, 3)}
+    walked = {} if isinstance(model, Gan) else asdict(walk)
+    made = {"weights": weights, "seed": seed, **walked, "network_evaluations_per_sample": round(evaluations, 3)}
     made["labels"] = "balanced" if real.labels is None else "those of the real pictures beside"
     return _report(subject, images, labels, real, made, out)
 
@@ -93,11 +95,11 @@ def _report(
 
 
 def draw(
-    subject: Subject, model: Denoiser, n: int, against: Reference, seed: int, walk: Walk
+    subject: Subject, model: Denoiser | Gan, n: int, against: Reference, seed: int, walk: Walk
 ) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, "n"], float]:
     """n pictures with the labels of the floor's, rounded as a file would, and the network's evaluations for each."""
     labels = torch.arange(n) % len(labels_of(subject).names) if against.labels is None else against.labels[:n]
-    with common.evaluations(model.net) as calls:
+    with common.evaluations(getattr(model, "net", model)) as calls:
         drawn = subject.draw(model, labels.tolist(), seed, walk)
     return subject.from_pixels(subject.to_pixels(drawn)), labels, sum(calls) / n
 

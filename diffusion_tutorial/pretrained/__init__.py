@@ -13,6 +13,7 @@ from torch import nn
 
 from diffusion_tutorial import files
 from diffusion_tutorial.models.classifier import Classifier, PhotoClassifier, SceneClassifier
+from diffusion_tutorial.models.gan import Gan
 from diffusion_tutorial.models.text_unet import TextUNet
 from diffusion_tutorial.models.unet import UNet
 from diffusion_tutorial.predictions import Denoiser
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).parent
 SHIPPED = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 DENOISERS = {"denoiser": UNet, "text denoiser": TextUNet}
 CLASSIFIERS = {"classifier": Classifier, "scene classifier": SceneClassifier, "photo classifier": PhotoClassifier}
+NETWORKS = {**CLASSIFIERS, "gan": Gan}  # those that are a model by themselves
 
 
 def card(name: str) -> dict:
@@ -35,7 +37,7 @@ def card(name: str) -> dict:
 
 
 def load(name: str) -> nn.Module:
-    """A shipped model, in float32 and evaluation mode: "digits" and its student "digits-jump", "scenes", and a judge for each.
+    """A shipped model, in float32 and evaluation mode: "digits", its student "digits-jump", "scenes", a judge for each, and a GAN.
 
     Raises files.BadFile if the weights are not the ones that the card was written for.
     """
@@ -59,10 +61,10 @@ def named(name: str | Path) -> nn.Module:
 
 
 def denoiser(name: str) -> Denoiser:
-    """A shipped model that draws."""
+    """A shipped model that draws by walking back from static."""
     model = load(name)
     if not isinstance(model, Denoiser):
-        raise ValueError(f"expected a model that draws, got {name}, which reads")
+        raise ValueError(f"expected a denoiser, got {name}, a {type(model).__name__}")
     return model
 
 
@@ -82,7 +84,7 @@ def read(path: str | Path) -> nn.Module:
             walk = about.get("walk")
             model = Denoiser(net, alpha_bar, about["output"], about.get("clip", 1.0), walk and (walk[0], walk[1]))
         else:
-            model = CLASSIFIERS[about["kind"]](**about["net"])
+            model = NETWORKS[about["kind"]](**about["net"])
         model.load_state_dict({name: x.float() if x.is_floating_point() else x for name, x in tensors.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as problem:
         raise files.BadFile(f"{path} does not hold weights of this package ({problem})") from problem
@@ -101,7 +103,7 @@ def _inside(folder: Path, but: Path | None = None) -> str:
 
 
 def write(path: str | Path, model: nn.Module) -> str:
-    """Write a denoiser or a classifier with weights in half precision, whole; returns the file's SHA-256."""
+    """Write a denoiser, a classifier or a GAN with weights in half precision, whole; returns the file's SHA-256."""
     tensors = {k: x.half() if x.is_floating_point() else x for k, x in model.state_dict().items()}
     if isinstance(model, Denoiser):
         tensors["alpha_bar"] = model.alpha_bar
@@ -112,7 +114,7 @@ def write(path: str | Path, model: nn.Module) -> str:
             "clip": model.clip,
         } | ({"walk": list(model.walk)} if model.walk else {})
     else:
-        about = {"kind": _kind(CLASSIFIERS, model), "net": model.config}
+        about = {"kind": _kind(NETWORKS, model), "net": model.config}
     files.write_tensors(path, tensors, about)
     return sha256(path)
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from diffusion_tutorial import metrics, pretrained, run
 from diffusion_tutorial.guidance import guide
 from diffusion_tutorial.losses import Denoising, Draw, Loss
+from diffusion_tutorial.models.gan import Gan
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
 from diffusion_tutorial.schedules import cosine
@@ -135,14 +136,16 @@ class Subject(Trainable):
             return self.new(settings)
 
     def fits(self, model: nn.Module) -> bool:
-        """Whether a model is a denoiser of this subject."""
+        """Whether a model draws this subject: a denoiser, or a GAN."""
+        if isinstance(model, Gan):
+            return model.shape == self.shape and model.labels == len(getattr(self.condition, "names", ()))
         if not isinstance(model, Denoiser):
             return False
         return self.condition.fits(model.net) and getattr(model.net, "shape", None) == self.shape
 
     def draw(
         self,
-        model: Denoiser,
+        model: Denoiser | Gan,
         asked: Sequence,
         seed: int = 0,
         walk: Walk | None = None,
@@ -151,14 +154,17 @@ class Subject(Trainable):
     ) -> Float[Tensor, "n c h w"]:
         """A picture in [-1, 1] for each condition, under a progress bar; picture i's random numbers belong to (seed, i).
 
-        asked: what `condition` reads, labels or sentences. pictures: the numbers i, if not 0, 1, 2, ...
+        asked: what `condition` reads, labels or sentences. pictures: the numbers i, if not 0, 1, 2, ... A GAN draws in one
+        call; there is no walk to choose, and nothing to guide by.
         """
+        if isinstance(model, Gan):
+            return run.draw_at_once(model.to(run.device()), self.condition.encode(model, asked), seed, pictures)
         walk, model = walk or self.quick, model.to(run.device())
         away = None if negative is None else self.condition.encode(model.net, [negative])
         cond = self.condition.encode(model.net, asked)
         return run.draw(guide(model, walk.w, negative=away), model.alpha_bar, cond, self.shape, walk, seed, pictures)
 
-    def quality(self, model: Denoiser, asked: Sequence, walk: Walk) -> list[float]:
+    def quality(self, model: Denoiser | Gan, asked: Sequence, walk: Walk) -> list[float]:
         """The share of pictures, seed 0, that are read back as what was asked for, and its 95 % interval, to four digits."""
         return [round(x, 4) for x in metrics.share(self.read_back(self.draw(model, asked, 0, walk), asked))]
 
