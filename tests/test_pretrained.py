@@ -83,7 +83,7 @@ def test_a_judge_of_scenes_comes_back_with_its_statistics(tmp_path, generator):
 
 def test_a_network_of_another_package_is_not_written(tmp_path):
     for model, wanted in (
-        (torch.nn.Linear(1, 1), r"\(Classifier, SceneClassifier, PhotoClassifier\), got Linear"),
+        (torch.nn.Linear(1, 1), r"\(Classifier, SceneClassifier, PhotoClassifier, Gan\), got Linear"),
         (Denoiser(torch.nn.Linear(1, 1), linear(50)), r"\(UNet, TextUNet\), got Linear"),
     ):
         with pytest.raises(ValueError, match=f"expected one of the networks of this package {wanted}"):
