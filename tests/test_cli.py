@@ -186,7 +186,10 @@ def test_labels_can_be_balanced_or_none():
         (["sample", "digits", "--out", "x.png", "--steps", "1001"], "1 to 1000"),
         (["sample", "digits", "--out", "x.png", "--steps", "0"], "1 to 1000, got 0"),
         (["sample", "digits", "--out", "x.png", "--sampler", "ddim", "--steps", "-1"], "1 to 1000, got -1"),
-        (["sample", "digits", "--out", "x.png", "--sampler", "magic"], "one of ddpm, ddim, dpm++, heun, jump, got magic"),
+        (
+            ["sample", "digits", "--out", "x.png", "--sampler", "magic"],
+            "one of ddpm, ddim, dpm++, heun, jump, got magic",
+        ),
         (
             ["sample", "digits", "--out", "x.png", "--spacing", "even"],
             "one of trailing, linspace, leading, logsnr, karras",
