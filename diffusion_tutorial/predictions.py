@@ -28,7 +28,7 @@ def x0_from_eps(
     Near t = T the division blows a small error of eps_hat up; where alpha_bar_t is 0 it cannot be done at all.
     """
     a = at(alpha_bar, t, x_t, eps)
-    if (alpha_bar[t.to(alpha_bar.device)] == 0).any():  # where alpha_bar is, on the CPU: nothing waits for x's device
+    if 0 in alpha_bar.index_select(0, t.to(alpha_bar.device)).tolist():  # on the CPU: nothing waits for x's device
         raise ValueError("x0 cannot be found from the noise where alpha_bar_t is 0: no signal is left in x_t")
     return (x_t - torch.sqrt(1 - a) * eps) / torch.sqrt(a)
 
@@ -41,7 +41,7 @@ def eps_from_x0(
 ) -> Float[Tensor, "batch ..."]:
     """eps_hat = (x_t - sqrt(alpha_bar_t) x0_hat) / sqrt(1 - alpha_bar_t); there is no noise to find at t = 0."""
     a = at(alpha_bar, t, x_t, x0)
-    if (alpha_bar[t.to(alpha_bar.device)] == 1).any():
+    if 1 in alpha_bar.index_select(0, t.to(alpha_bar.device)).tolist():
         raise ValueError("eps cannot be found from the picture at t = 0: no noise has been added yet")
     return (x_t - torch.sqrt(a) * x0) / torch.sqrt(1 - a)
 

@@ -117,7 +117,7 @@ def at(
     except (IndexError, RuntimeError):
         check_t(t, x, len(values) - 1)
         raise
-    return found.to(x, non_blocking=x.is_cuda).view(len(x), *[1] * (x.ndim - 1))
+    return found.to(x, non_blocking=x.is_cuda).view(t.shape + (1,) * (x.ndim - 1))
 
 
 def check_t(t: Int[Tensor, "batch"], x: Float[Tensor, "batch ..."], T: int) -> None:

@@ -1,16 +1,18 @@
 """What the commands share: options, and checks of what the user gave."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from diffusion_tutorial import files, pictures, pretrained, samplers, subjects
 from diffusion_tutorial.models.gan import Gan
 from diffusion_tutorial.predictions import Denoiser
 from diffusion_tutorial.samplers import Walk
-from diffusion_tutorial.subjects import Subject
+from diffusion_tutorial.subjects import Subject, Trainable
 
 OPENMOJI = "\nThe faces and things in the pictures of scenes are by OpenMoji (https://openmoji.org), CC BY-SA 4.0.\n"
 GUIDANCE = "guidance scale: 1 is none, more obeys label or prompt more"
@@ -34,16 +36,21 @@ def command(
 
 
 def each_subject(
-    commands: Any, name: str, says: str, examples: dict[str, str], run: Callable, of: Callable[[Subject], str]
+    commands: Any, name: str, says: str, run: Callable, of: Callable[[Subject], str]
 ) -> dict[Subject, argparse.ArgumentParser]:
-    """A command with a part for each subject; `of` says its line of help, `examples` hold some by its name."""
+    """A command with a part for each subject; `of` says its line of help."""
     every = subjects.every()
-    group = command(commands, name, says, *examples.values(), OPENMOJI)
+    group = command(commands, name, says, *shown(every.values(), name), OPENMOJI)
     models = group.add_subparsers(metavar="SUBJECT", required=True)
     return {
-        subject: command(models, key, of(subject), examples.get(key, ""), OPENMOJI, run=run, subject=subject)
+        subject: command(models, key, of(subject), *shown([subject], name), OPENMOJI, run=run, subject=subject)
         for key, subject in every.items()
     }
+
+
+def shown(every: Iterable[Trainable], command: str) -> list[str]:
+    """Examples of a command, by each of them that has some."""
+    return [what.examples[command] for what in every if command in what.examples]
 
 
 def weights(command: argparse.ArgumentParser, says: str = "another shipped model, or your own weights") -> None:
@@ -105,8 +112,11 @@ def suited(model: Denoiser | Gan, usual: Walk) -> Walk:
     return usual if own is None else replace(usual, sampler=own[0], steps=own[1])
 
 
-def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
-    """The subject's model that --weights names, or the one that comes along."""
+def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
+    """What draws the subject: the model that --weights names, or the one that comes along; read once, refused if of something else.
+
+    A GAN draws in one call, so with it no option is taken that says how to walk back or to guide.
+    """
     if options.weights is None:
         if subject.name not in pretrained.SHIPPED:
             train = " ".join(["train", subject.command, *(place.upper() for place in subject.positions)])
@@ -114,35 +124,37 @@ def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
             raise UserError(f"--weights: none come along for {subject.name}; {made}")
         return pretrained.denoiser(subject.name)
     model = pretrained.named(options.weights)
-    if isinstance(model, Gan):
-        raise UserError(f"--weights: {options.weights} is a GAN, {CANNOT}; expected a denoiser of {subject.name}")
-    if not isinstance(model, Denoiser) or not subject.fits(model):
-        holds = [other.name for other in subjects.every().values() if other.fits(model)]
-        found = f"a denoiser of {holds[0]}" if holds else "a denoiser of other pictures"
-        found = found if isinstance(model, Denoiser) else "a classifier"
-        along = "; leave --weights out for the one that comes along" if subject.name in pretrained.SHIPPED else ""
-        wanted = f"a denoiser of {subject.name}, as `train {subject.command}` makes it{along}"
-        raise UserError(f"--weights: {options.weights} holds {found}, expected {wanted}")
-    return model
-
-
-def settled(options: argparse.Namespace, subject: Subject) -> Subject:
-    """The subject; one that does not know its labels and its size by itself, as the weights have them."""
-    return subject if subject.settled else subject.of(denoiser(options, subject))
-
-
-def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
-    """As `denoiser`, or a GAN of the subject, with which no option is taken that says how to walk back or to guide."""
-    model = None if options.weights is None else pretrained.named(options.weights)
-    if not isinstance(model, Gan) or not subject.fits(model):
-        return denoiser(options, subject)
-    for option in ("sampler", "steps", "spacing", "w", "negative"):
+    if not subject.fits(model):
+        raise UserError(f"--weights: {options.weights} holds {_holds(model)}, expected {_wanted(subject)}")
+    for option in ("sampler", "steps", "spacing", "w", "negative") if isinstance(model, Gan) else ():
         usual = subject.walk.w if option == "w" else None
         if getattr(options, option, None) not in (None, usual):
             raise UserError(
                 f"--{option}: {options.weights} is a GAN, which draws in one call, without a walk; leave it out"
             )
     return model
+
+
+def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
+    """As `drawer`, but a denoiser: only that can fill in or change a picture."""
+    model = drawer(options, subject)
+    if isinstance(model, Gan):
+        raise UserError(f"--weights: {options.weights} is a GAN, {CANNOT}; expected a denoiser of {subject.name}")
+    return model
+
+
+def _holds(model: nn.Module) -> str:
+    """What was found in a file of weights, in words."""
+    if not isinstance(model, Denoiser | Gan):
+        return "a classifier"
+    of = [other.name for other in subjects.every().values() if other.fits(model)]
+    return f"a {'GAN' if isinstance(model, Gan) else 'denoiser'} of {of[0] if of else 'other pictures'}"
+
+
+def _wanted(subject: Subject) -> str:
+    """Which weights the subject takes, and how to come by them."""
+    along = "; leave --weights out for the one that comes along" if subject.name in pretrained.SHIPPED else ""
+    return f"a denoiser of {subject.name}, as `train {subject.command}` makes it{along}"
 
 
 def check_w(w: float) -> float:

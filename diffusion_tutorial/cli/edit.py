@@ -13,38 +13,12 @@ from diffusion_tutorial.cli.common import (
     each_subject,
     guidance,
     seed,
-    settled,
     weights,
 )
 from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.subjects import retouch
 
 Read = TypeVar("Read", pictures.Picture, pictures.Mask)
-INPAINT = {
-    "cifar": """  diffusion-tutorial inpaint cifar dog.png --mask mask.png --weights runs/cifar/cifar.safetensors --label dog --out new.png
-""",
-    "folder": """  diffusion-tutorial inpaint folder my.png --mask mask.png --weights runs/folder/folder.safetensors --out new.png
-""",
-    "digits": """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
-      white in the mask is what to fill; the picture is square, of any size, white on black or ink on paper
-""",
-    "scenes": """  diffusion-tutorial inpaint scenes cat.png --mask head.png --prompt "a cat on the moon" --out cat2.png
-  diffusion-tutorial inpaint scenes cat.png --mask head.png --method replace --seed 3 --out cat3.png
-      without RePaint's resampling: ten times as fast, and it shows along the edge
-""",
-}
-EDIT = {
-    "cifar": """  diffusion-tutorial edit cifar dog.png --weights runs/cifar/cifar.safetensors --label dog --to cat --out cat.png
-""",
-    "folder": """  diffusion-tutorial edit folder my.png --weights runs/folder/folder.safetensors --label cats --to dogs --out dog.png
-""",
-    "digits": """  diffusion-tutorial edit digits three.png --label 3 --to 8 --out eight.png
-""",
-    "scenes": """  diffusion-tutorial edit scenes cat.png --prompt "a cat on the moon" --to "a dog on the moon" --out dog.png
-  diffusion-tutorial edit scenes cat.png --prompt "a cat" --to "a dog" --mask cat-mask.png --strength 0.8 --out dog.png
-      only where the mask is white; the rest comes back as it was. Without a mask the model finds out where
-""",
-}
 SCALE = "guidance scale (default: %(default)g, 1 is none)"
 ANYWHERE = "where to change (default: where the two conditions make the model guess differently)"
 PAINTED = "painted is what is opaque, if some of it is transparent, else what is brighter: white on black is best"
@@ -53,7 +27,7 @@ PAINTED = "painted is what is opaque, if some of it is transparent, else what is
 def add(commands: argparse._SubParsersAction) -> None:
     """`inpaint` and `edit`, a part for each subject."""
     of = "fill in part of a picture by the model of {}".format
-    parts = each_subject(commands, "inpaint", "fill in what is missing", INPAINT, _inpaint, lambda x: of(x.name))
+    parts = each_subject(commands, "inpaint", "fill in what is missing", _inpaint, lambda x: of(x.name))
     for subject, part in parts.items():
         _files(part, "where to fill", required=True)
         subject.condition.one_option(part, subject.condition.option, "what the picture should show (default: anything)")
@@ -62,7 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         guidance(part, subject.walk.w, SCALE)
 
     change = "change a picture from what it shows to what it should show"
-    parts = each_subject(commands, "edit", "change one thing, keep the rest", EDIT, _edit, lambda subject: change)
+    parts = each_subject(commands, "edit", "change one thing, keep the rest", _edit, lambda subject: change)
     for subject, part in parts.items():
         _files(part, ANYWHERE, required=False)
         subject.condition.one_option(part, subject.condition.option, "what the picture shows", required=True)
@@ -89,12 +63,12 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _inpaint(options: argparse.Namespace) -> int:
-    subject = settled(options, options.subject)
+    model = denoiser(options, options.subject)
+    subject = options.subject.of(model)
     _check(options)
     if options.method not in retouch.METHODS:
         raise UserError(f"--method: expected repaint or replace, got {options.method}")
     wish = subject.condition.one(options, subject.condition.option)
-    model = denoiser(options, subject)
     if wish:
         subject.condition.check(model.net, [wish], subject.condition.option)
     cond = subject.condition.encode(model.net, [wish]) if wish not in (None, "") else None
@@ -107,11 +81,12 @@ def _inpaint(options: argparse.Namespace) -> int:
 
 
 def _edit(options: argparse.Namespace) -> int:
-    subject = settled(options, options.subject)
+    model = denoiser(options, options.subject)
+    subject = options.subject.of(model)
     _check(options)
     if not 0 < options.strength <= 1:
         raise UserError(f"--strength: expected more than 0 (keep) and at most 1 (forget), got {options.strength}")
-    condition, net = subject.condition, (model := denoiser(options, subject)).net
+    condition, net = subject.condition, model.net
     conds = []
     for option in (condition.option, "to"):
         told = condition.one(options, option)

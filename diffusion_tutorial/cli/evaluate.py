@@ -3,48 +3,28 @@
 import argparse
 from pathlib import Path
 
-from diffusion_tutorial import evaluation
+from diffusion_tutorial import evaluation, subjects
 from diffusion_tutorial.cli.common import (
     GUIDANCE,
     UserError,
+    command,
     denoiser,
     drawer,
     guidance,
     how,
     sampling,
     seed,
-    settled,
+    shown,
     suited,
     weights,
 )
 from diffusion_tutorial.subjects.base import Evaluation, Nobody
 
 DRAWING = ("weights", "sampler", "steps", "spacing", "w", "seed")  # the options that say how to draw
-EVALUATE_EXAMPLES = """examples:
-  diffusion-tutorial evaluate
+FIRST = """  diffusion-tutorial evaluate
       1000 digits from the weights that come along, drawn in 20 steps of dpm++, beside 1000 real ones
-  diffusion-tutorial evaluate digits --sampler ddim --steps 10 --w 2 --seed 1 --json ddim.json
-  diffusion-tutorial evaluate mine.npz --against full
-      your own pictures: images, uint8 N x 28 x 28, and, if you like, labels (-1 for none), as `sample` writes them
-  diffusion-tutorial evaluate scenes
-      each of the 324 held-out combinations in plain words and reworded, beside as many really drawn scenes
-  diffusion-tutorial evaluate scenes --n 6480 --json scenes.json
-      20 samples of each
-  diffusion-tutorial evaluate scenes.npz
-      your own scenes: images, uint8 N x 48 x 48 x 3, and prompts, as `sample scenes` writes them
-  diffusion-tutorial evaluate cifar --weights runs/cifar/cifar.safetensors --judge cifar_classifier.safetensors
-      photographs, beside real ones, read by a judge of your own
-  diffusion-tutorial evaluate folder --weights runs/folder/folder.safetensors --against pictures/
-      your own pictures: are the samples new, or copies?
-  diffusion-tutorial evaluate inpainting --n 200 --json inpainting.json
-      digits with a hole, small to large, filled by replacement and by RePaint, beside the true digits
-  diffusion-tutorial evaluate sdedit --w 1
-      rough block drawings redrawn at strength 0.1 to 0.9: how much is kept, how real it becomes
-  diffusion-tutorial evaluate inversion
-      scenes to static and back, in 10 to 200 steps, with and without guidance on the way back
-  diffusion-tutorial evaluate edits --n 324 --weights mine.safetensors
-      324 edits from caption to caption for each of subject, thing and place, without a mask and with one
-
+"""
+TABLES = """
 the table of digits: Frechet distance, the nearer to that of the real digits the better; how many are read back as
 their label; precision, how many look real, and recall, how much of the real variety is drawn; the median distance to
 the nearest training digit, and how many come nearer to one than 99 % of other real digits do (copies would stand out).
@@ -67,10 +47,8 @@ tenth of the range, 40 of a hundredth. Each has a note that says how a number is
 
 def add(commands: argparse._SubParsersAction) -> None:
     """One command for pictures that are drawn now and for those in a file."""
-    raw = argparse.RawDescriptionHelpFormatter
-    evaluate = commands.add_parser(
-        "evaluate", help="how good are the pictures?", epilog=EVALUATE_EXAMPLES, formatter_class=raw
-    )
+    examples = shown(subjects.every().values(), "evaluate")
+    evaluate = command(commands, "evaluate", "how good are the pictures?", FIRST, *examples, TABLES, run=_evaluate)
     every = {name: x for name, (_, x) in evaluation.every().items()}
     evaluate.add_argument(
         "what",
@@ -93,7 +71,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     seed(evaluate)
     guidance(evaluate, None, f"{GUIDANCE} (default: as the subject has it)")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too, unrounded")
-    evaluate.set_defaults(run=_evaluate, untouched={name: evaluate.get_default(name) for name in DRAWING})
+    evaluate.set_defaults(untouched={name: evaluate.get_default(name) for name in DRAWING})
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -120,10 +98,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if from_file:
         return room.report_file(subject, Path(options.what), options.n, out=options.json, **beside)
     _refuse(name, found, touched)
-    subject = settled(options, subject)
     model = (drawer if found.module == "labelled" else denoiser)(options, subject)
     return room.report_model(
-        subject,
+        subject.of(model),
         model,
         str(options.weights or "those that come along"),
         found.n if options.n is None else options.n,

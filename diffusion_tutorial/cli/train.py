@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion_tutorial import run, subjects
-from diffusion_tutorial.cli.common import UserError, _seed, check_folder, command
+from diffusion_tutorial.cli.common import UserError, _seed, check_folder, command, shown
 from diffusion_tutorial.subjects import Trainable
 
 OPTIONS: dict[str, dict[str, Any]] = {  # of settings that several have, by name; what else there is says its own
@@ -28,12 +28,11 @@ OPTIONS: dict[str, dict[str, Any]] = {  # of settings that several have, by name
 def add(commands: argparse._SubParsersAction) -> None:
     """A part for each of what can be trained, with the options that its settings have."""
     every = subjects.trainables()
-    examples = [example for what in every.values() for example in what.examples]
-    group = command(commands, "train", "train a model", *examples)
+    group = command(commands, "train", "train a model", *shown(every.values(), "train"))
     models = group.add_subparsers(metavar="MODEL", required=True)
     for name, what in every.items():
         says = what.says if isinstance(what, subjects.Subject) is False else f"the denoiser of {what.says}"
-        part = command(models, name, says, *what.examples, run=_train, what=what)
+        part = command(models, name, says, *shown([what], "train"), run=_train, what=what)
         part.add_argument("--budget", default="120s", help="seconds of training, 120s (default), or steps, 2000steps")
         folder = f"runs/{name}"
         part.add_argument("--out", type=Path, default=Path(folder), metavar="DIR", help=f"folder for it ({folder})")

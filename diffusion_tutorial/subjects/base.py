@@ -46,7 +46,6 @@ class Subject(Trainable):
     shape: tuple[int, int, int]  # of a picture: channels, height, width
     condition: Condition
     judge: Judge = Nobody()
-    settled = True  # whether shape and condition are known before any weights are; else `of` knows them
     walk: Walk = Walk()  # how `sample` draws
     quick: Walk = Walk("dpm++", 20)  # how `evaluate` draws
     columns, scale = 10, 2  # of a page: pictures in a row at most, screen pixels for a pixel

@@ -88,10 +88,11 @@ class PhotoJudge(_OfPhotos, Judge):
     title = "cifar_classifier: a convolutional network that reads 32 x 32 photographs of ten kinds; the judge of the samples"
     licence = LICENCE
     settings = {"data": "full", **Judge.settings}
-    examples = (
-        "  diffusion-tutorial train cifar-classifier --budget 20000steps\n"
-        "      the judge that reads photographs; evaluate cifar --judge runs/cifar-classifier/cifar_classifier.safetensors\n",
-    )
+    examples = {
+        "train": """  diffusion-tutorial train cifar-classifier --budget 20000steps
+      the judge that reads photographs; evaluate cifar --judge runs/cifar-classifier/cifar_classifier.safetensors
+""",
+    }
 
     def new(self, settings: dict) -> nn.Module:
         return PhotoClassifier()
@@ -143,11 +144,21 @@ class Cifar(_OfPhotos, Subject):
     evaluate = 500
     walk = quick = Walk("dpm++", 20)
     evaluations = {"cifar": Evaluation("labelled", 1000, against=True)}
-    examples = (
-        """  diffusion-tutorial train cifar --budget 20000steps --out runs/photographs
+    examples = {
+        "train": """  diffusion-tutorial train cifar --budget 20000steps --out runs/photographs
       small photographs, from CIFAR-10; --data FOLDER takes them from class folders such as FOLDER/train/airplane
 """,
-    )
+        "sample": """  diffusion-tutorial sample cifar --weights runs/cifar/cifar.safetensors --labels dog,ship --n 20 --out dogs.png
+      dogs and ships in turn, by a model of your own: no weights for photographs come along yet
+""",
+        "evaluate": """  diffusion-tutorial evaluate cifar --weights runs/cifar/cifar.safetensors --judge cifar_classifier.safetensors
+      photographs, beside real ones, read by a judge of your own
+""",
+        "inpaint": """  diffusion-tutorial inpaint cifar dog.png --mask mask.png --weights runs/cifar/cifar.safetensors --label dog --out new.png
+""",
+        "edit": """  diffusion-tutorial edit cifar dog.png --weights runs/cifar/cifar.safetensors --label dog --to cat --out cat.png
+""",
+    }
 
     def draw_data(self, settings: dict) -> Draw:
         return shuffled_pixels(self.photos.pixels, self.photos.labels, settings["flip"])

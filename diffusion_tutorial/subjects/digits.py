@@ -43,7 +43,11 @@ class DigitJudge(Judge):
     title = "digit_classifier: a small convolutional network that reads 28 x 28 digits; the judge of the samples"
     licence = LICENCE
     settings, options = {"data": "sample", **Judge.settings}, DATA
-    examples = ("  diffusion-tutorial train classifier --data full\n      the judge that reads digits back\n",)
+    examples = {
+        "train": """  diffusion-tutorial train classifier --data full
+      the judge that reads digits back
+""",
+    }
 
     def new(self, settings: dict) -> nn.Module:
         return Classifier()
@@ -91,13 +95,36 @@ class Digits(Subject):
         "digits": Evaluation("labelled", 1000, against=True, says="(at most 10000)"),
         "inpainting": Evaluation("inpainting", 50, walks=False, guided=False),
     }
-    examples = (
-        """  diffusion-tutorial train digits --budget 60s
+    examples = {
+        "train": """  diffusion-tutorial train digits --budget 60s
       a minute with the 5,000 digits that come along: readable digits, most of the time
   diffusion-tutorial train digits --data full --budget 20000steps --out runs/long
       the full MNIST, a budget in steps; killed at any moment, the same command with --resume goes on exactly
 """,
-    )
+        "sample": """  diffusion-tutorial sample digits --out digits.png
+      a page of 100 digits, ten of each, from the weights that come along
+  diffusion-tutorial sample digits --labels 2,4,1,2 --n 4 --steps 50 --seed 7 --out date.png
+  diffusion-tutorial sample digits --sampler dpm++ --steps 15 --w 1.5 --out quick.png
+      a second-order sampler needs few steps; guidance asks for clearer labels
+  diffusion-tutorial sample digits --weights digits-jump --out jump.png
+      each digit in one call of the network; --steps 2 or 4 look again, and are a little better
+  diffusion-tutorial sample digits --weights runs/digits/digits.safetensors --n 1000 --steps 100 --out mine.npz
+      the arrays images, uint8 N x 28 x 28, and labels, int64 N (-1 where none was asked for)
+  diffusion-tutorial sample digits --weights digits-gan --out forged.png
+      by the GAN of "Race a GAN", in one call of its network
+""",
+        "evaluate": """  diffusion-tutorial evaluate digits --sampler ddim --steps 10 --w 2 --seed 1 --json ddim.json
+  diffusion-tutorial evaluate mine.npz --against full
+      your own pictures: images, uint8 N x 28 x 28, and, if you like, labels (-1 for none), as `sample` writes them
+  diffusion-tutorial evaluate inpainting --n 200 --json inpainting.json
+      digits with a hole, small to large, filled by replacement and by RePaint, beside the true digits
+""",
+        "inpaint": """  diffusion-tutorial inpaint digits half.png --mask mask.png --label 3 --out three.png
+      white in the mask is what to fill; the picture is square, of any size, white on black or ink on paper
+""",
+        "edit": """  diffusion-tutorial edit digits three.png --label 3 --to 8 --out eight.png
+""",
+    }
 
     def draw_data(self, settings: dict) -> Draw:
         return shuffled(*pictures(settings))

@@ -28,11 +28,11 @@ class DigitsGan(Trainable):
         "ema_decay": 0.997,
     }
     evaluate = 500
-    examples = (
-        """  diffusion-tutorial train digits-gan --budget 60s
+    examples = {
+        "train": """  diffusion-tutorial train digits-gan --budget 60s
       a minute of a forger and a critic; `sample digits --weights runs/digits-gan/digits-gan.safetensors` draws
 """,
-    )
+    }
 
     def new(self, settings: dict) -> nn.Module:
         return Gan(width=settings["width"])

@@ -41,9 +41,9 @@ class Student(Trainable):
             data="sample", start=subject.name, walks=4096, critic=0.0, batch=32, lr=2e-3, seed=0, precision="auto"
         )
         self.options = self.options | subject.options
-        self.examples = (
-            f"  diffusion-tutorial train {self.command} --data full --budget 1500s\n      one call from static to a picture\n",
-        )
+        self.examples = {
+            "train": f"  diffusion-tutorial train {self.command} --data full --budget 1500s\n      one call from static to a picture\n"
+        }
 
     def new(self, settings: dict) -> nn.Module:
         model = self._teacher(settings).train().requires_grad_(True)

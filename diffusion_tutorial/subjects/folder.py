@@ -31,7 +31,7 @@ class Folder(Subject):
     says, plural = "your own pictures, in a folder", "pictures"
     title = "folder: a label-conditional U-Net denoiser for somebody's own pictures, in colour"
     licence = "that of the pictures: whose they are decides who may use these weights, and draw with them"
-    shape, condition, settled = (3, 32, 32), Classes(), False
+    shape, condition = (3, 32, 32), Classes()
     positions, unsaid = ("pictures",), ("contents",)
     settings = dict(
         pictures=None, size=32, flip=False, width=64, start=None, predict="v", batch=32, lr=2e-3, t_bias=1.5, seed=0,
@@ -45,11 +45,23 @@ class Folder(Subject):
     walk = quick = Walk("dpm++", 20)
     scale = 2
     evaluations = {"folder": Evaluation("copies", 100, against=True)}
-    examples = (
-        """  diffusion-tutorial train folder pictures/ --size 48 --flip --budget 1800s --out runs/mine
+    examples = {
+        "train": """  diffusion-tutorial train folder pictures/ --size 48 --flip --budget 1800s --out runs/mine
       your own pictures, of any kind and size; in folders such as pictures/cats and pictures/dogs these are their labels
 """,
-    )
+        "sample": """  diffusion-tutorial sample folder --weights runs/folder/folder.safetensors --labels cats --n 40 --out cats.png
+      by a model of your own; the labels are the names of the folders that it was trained on
+  diffusion-tutorial sample folder --weights runs/folder/folder.safetensors --n 100 --out mine.npz
+      the arrays images, uint8 N x size x size x 3, and classes, N strings
+""",
+        "evaluate": """  diffusion-tutorial evaluate folder --weights runs/folder/folder.safetensors --against pictures/
+      your own pictures: are the samples new, or copies?
+""",
+        "inpaint": """  diffusion-tutorial inpaint folder my.png --mask mask.png --weights runs/folder/folder.safetensors --out new.png
+""",
+        "edit": """  diffusion-tutorial edit folder my.png --weights runs/folder/folder.safetensors --label cats --to dogs --out dog.png
+""",
+    }
     found: folder.Pictures | None = None
 
     def given(self, settings: dict) -> tuple["Folder", dict]:

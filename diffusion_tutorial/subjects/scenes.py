@@ -43,10 +43,11 @@ class SceneJudge(Judge):
     title = "scene_classifier: a convolutional network that reads subject, thing and place of a 48 x 48 scene"
     licence = scenes.ATTRIBUTION
     settings = {**Judge.settings, "batch": 64}
-    examples = (
-        "  diffusion-tutorial train scene-classifier --budget 2000steps\n"
-        "      the judge that reads subject, thing and place of a scene\n",
-    )
+    examples = {
+        "train": """  diffusion-tutorial train scene-classifier --budget 2000steps
+      the judge that reads subject, thing and place of a scene
+""",
+    }
 
     def new(self, settings: dict) -> nn.Module:
         return SceneClassifier()
@@ -105,13 +106,43 @@ class Scenes(Subject):
         "inversion": Evaluation("inversion", 20, walks=False),
         "edits": Evaluation("edits", 100, walks=False, says="for each attribute"),
     }
-    examples = (
-        """  diffusion-tutorial train scenes --budget 20000steps --out runs/words
+    examples = {
+        "train": """  diffusion-tutorial train scenes --budget 20000steps --out runs/words
       pictures from sentences, learned from scenes that are drawn on the fly; --resume goes on after an interruption
   diffusion-tutorial train scenes --budget 200steps --width 16 --batch 16 --evaluate 0
       a small one, to see it run
 """,
-    )
+        "sample": """  diffusion-tutorial sample scenes --prompt "a cat wearing sunglasses on the moon" --out cat.png
+      four pictures in a row, from the weights that come along
+  diffusion-tutorial sample scenes --prompt "a cat playing guitar on Mars" --prompt "a robot in a field" --out two.png
+      a row for each prompt; what a prompt leaves open, the model chooses
+  diffusion-tutorial sample scenes --prompt "a dog on the beach" --negative "sunglasses" --w 6 --seed 3 --out dog.png
+      further towards one prompt, and away from the other
+  diffusion-tutorial sample scenes --prompt "" --n 100 --out any.npz
+      whatever the model likes; the arrays images, uint8 N x 48 x 48 x 3, and prompts, N strings
+""",
+        "evaluate": """  diffusion-tutorial evaluate scenes
+      each of the 324 held-out combinations in plain words and reworded, beside as many really drawn scenes
+  diffusion-tutorial evaluate scenes --n 6480 --json scenes.json
+      20 samples of each
+  diffusion-tutorial evaluate scenes.npz
+      your own scenes: images, uint8 N x 48 x 48 x 3, and prompts, as `sample scenes` writes them
+  diffusion-tutorial evaluate sdedit --w 1
+      rough block drawings redrawn at strength 0.1 to 0.9: how much is kept, how real it becomes
+  diffusion-tutorial evaluate inversion
+      scenes to static and back, in 10 to 200 steps, with and without guidance on the way back
+  diffusion-tutorial evaluate edits --n 324 --weights mine.safetensors
+      324 edits from caption to caption for each of subject, thing and place, without a mask and with one
+""",
+        "inpaint": """  diffusion-tutorial inpaint scenes cat.png --mask head.png --prompt "a cat on the moon" --out cat2.png
+  diffusion-tutorial inpaint scenes cat.png --mask head.png --method replace --seed 3 --out cat3.png
+      without RePaint's resampling: ten times as fast, and it shows along the edge
+""",
+        "edit": """  diffusion-tutorial edit scenes cat.png --prompt "a cat on the moon" --to "a dog on the moon" --out dog.png
+  diffusion-tutorial edit scenes cat.png --prompt "a cat" --to "a dog" --mask cat-mask.png --strength 0.8 --out dog.png
+      only where the mask is white; the rest comes back as it was. Without a mask the model finds out where
+""",
+    }
 
     def draw_data(self, settings: dict) -> Draw:
         tokenizer = Tokenizer(scenes.vocabulary())

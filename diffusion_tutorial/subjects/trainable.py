@@ -18,7 +18,7 @@ class Trainable:
     says: str  # a line of help
     title: str  # a line of the card: what it is
     licence: str  # of the weights
-    examples: tuple[str, ...] = ()  # for --help
+    examples: dict[str, str] = {}  # for --help, by the command that they show
     settings: dict[str, Any]  # what a run is made of besides its budget, with its values unless one says otherwise
     options: dict[
         str, dict
