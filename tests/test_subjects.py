@@ -206,6 +206,7 @@ class Toy(Subject):
     walk = quick = Walk("dpm++", 6)
     evaluate, scale = 20, 3
     evaluations = {"toy": Evaluation("labelled", 40, against=True)}
+    examples = {"sample": "  diffusion-tutorial sample toy --labels left --out left.png\\n"}
 
     def draw_data(self, settings):
         return lambda n, generator: toys(n, generator, settings["contrast"])
@@ -274,10 +275,12 @@ def test_a_new_subject_is_trained_drawn_judged_and_edited_from_the_command_line_
 
 
 def test_a_new_subjects_mistakes_get_one_line(toy, capsys):
+    weights = str(toy / "toy.safetensors")
+    pretrained.write(weights, subjects.get("toy").untrained())
     for arguments, says in (
         (["sample", "toy", "--out", "x.png"], "none come along for toy; train them by `diffusion-tutorial train toy`"),
         (
-            ["sample", "toy", "--labels", "up", "--out", "x.png"],
+            ["sample", "toy", "--labels", "up", "--weights", weights, "--out", "x.png"],
             "--labels: expected halfs with commas between, as left,",
         ),
         (["evaluate", "toy", "--w", "nan"], "--w"),
@@ -285,6 +288,24 @@ def test_a_new_subjects_mistakes_get_one_line(toy, capsys):
         assert cli.main(arguments) == 2
         said = capsys.readouterr().err
         assert says in said and said.count("\n") == 1
+
+
+def test_a_new_subject_shows_its_own_examples(toy, capsys):
+    for arguments in (["sample", "--help"], ["sample", "toy", "--help"]):
+        with pytest.raises(SystemExit):
+            cli.main(arguments)
+        assert "sample toy --labels left" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["sample", "evaluate"])
+def test_weights_are_read_once(what, toy, monkeypatch):
+    weights, read = toy / "toy.safetensors", []
+    pretrained.write(weights, subjects.get("toy").untrained())
+    once = pretrained.read
+    monkeypatch.setattr(pretrained, "read", lambda path: read.append(path) or once(path))
+    out = ["--out", toy / "page.png"] if what == "sample" else []
+    command(what, "toy", "--weights", weights, "--n", 20, *out)
+    assert read == [str(weights)]
 
 
 def test_without_the_file_there_is_no_such_subject(capsys):

@@ -39,16 +39,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _sample(options: argparse.Namespace) -> int:
     model = drawer(options, options.subject)
     subject = options.subject.of(model)
-    asked = subject.condition.asked(options)
-    negative = subject.condition.one(options, "negative")
+    condition, net = subject.condition, getattr(model, "net", model)
+    asked, negative = condition.asked(options), condition.one(options, "negative")
+    condition.check(net, [*dict.fromkeys(asked.conditions)], condition.option)
+    if negative:
+        condition.check(net, [negative], "negative")
     walk = how(options, suited(model, subject.walk))
     if negative is not None and walk.w == 1:
         raise UserError("--negative: it acts by guidance, and --w 1 is none; expected another --w, for example 4")
     check_file(options.out)
-    net = getattr(model, "net", model)
-    subject.condition.check(net, [*dict.fromkeys(asked.conditions)], subject.condition.option)
-    if negative:
-        subject.condition.check(net, [negative], "negative")
     drawn = subject.draw(model, asked.conditions, options.seed, walk, negative, asked.pictures)
     write(options.out, subject, drawn, asked)
     print(f"{len(drawn)} {subject.plural} in {options.out}")
