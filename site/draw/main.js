@@ -248,7 +248,7 @@ class DigitDrawer extends HTMLElement {
     this.$("print").textContent =
       `What ran: ${model}, a network of ${parameters.toLocaleString("en")} numbers, ${(products / 1e9).toPrecision(2)} billion ` +
       `multiplications in ${this.loaded?.kernel}, on this device. ${checked}Nothing you draw leaves the page. ` +
-      `Seeds give the same static in every browser, not that of the Python package. ${licence}`;
+      `A seed means the same static in every browser, but not that of the Python package. ${licence}`;
   }
 
   say(sentence) {

@@ -6,7 +6,7 @@ const arc = (x, y, r, from, to) =>
     return [x + r * Math.cos(angle), y + r * Math.sin(angle)];
   });
 
-const WALK = { label: 3, seed: 1, model: "digits", sampler: "dpm++", steps: 20, w: 1.5 };
+const WALK = { label: 3, seed: 6, model: "digits", sampler: "dpm++", steps: 20, w: 1.5 };
 
 export const MODES = {
   draw: {
