@@ -81,6 +81,7 @@ class DigitDrawer extends HTMLElement {
   knob(name, read) {
     const input = this.$(name);
     input.addEventListener("input", () => {
+      if (input.type !== "range") return;
       this.settings[name] = read(input.value);
       this.tell();
     });
@@ -246,9 +247,9 @@ class DigitDrawer extends HTMLElement {
     const { parameters, licence } = cards.find(({ name }) => name === model);
     const checked = this.loaded?.checked ? "Its SHA-256 is the one on its model card. " : "";
     this.$("print").textContent =
-      `What ran: ${model}, a network of ${parameters.toLocaleString("en")} numbers, ${(products / 1e9).toPrecision(2)} billion ` +
-      `multiplications in ${this.loaded?.kernel}, on this device. ${checked}Nothing you draw leaves the page. ` +
-      `A seed means the same static in every browser, but not that of the Python package. ${licence}`;
+      `What ran: ${model}, a network of ${parameters.toLocaleString("en")} numbers, ${large(products)} ` +
+      `multiplications in ${this.loaded?.kernel}, on this device. ${checked}Nothing you draw leaves the page` +
+      `${this.loaded?.ready === cards.at(-1).name ? ", which needs no network any more" : ""}. A seed means the same static in every browser, but not that of the Python package. ${licence}`;
   }
 
   say(sentence) {
@@ -263,6 +264,7 @@ class DigitDrawer extends HTMLElement {
 }
 
 const times = (n) => (n === 1 ? "once" : n === 2 ? "twice" : `${n} times`);
+const large = (n) => (n < 1e9 ? `${Math.round(n / 1e6)} million` : `${(n / 1e9).toFixed(1)} billion`);
 const seconds = (ms) => `${(ms / 1000).toPrecision(2)} s`;
 
 customElements.define("digit-drawer", DigitDrawer);

@@ -6,6 +6,8 @@ const arc = (x, y, r, from, to) =>
     return [x + r * Math.cos(angle), y + r * Math.sin(angle)];
   });
 
+const one = (what) => what.replace(/^(an?|any) /, "");
+
 const WALK = { label: 3, seed: 6, model: "digits", sampler: "dpm++", steps: 20, w: 1.5 };
 
 export const MODES = {
@@ -14,7 +16,7 @@ export const MODES = {
     lead: "Pick a digit. It starts as static; each step takes a little of the noise away.",
     knobs: ["seed", "steps", "w", "sampler"],
     first: (what) => `Draw ${what}`,
-    again: (what) => `Draw another ${what.replace(/^an? /, "")}`,
+    again: (what) => `Draw another ${one(what)}`,
     doing: (what) => `Drawing ${what} out of static …`,
     settings: { ...WALK },
   },
@@ -23,7 +25,7 @@ export const MODES = {
     lead: "A second network has learnt from the first to do it in one call: from static to a digit, with nothing between.",
     knobs: ["seed", "steps"],
     first: (what) => `Jump to ${what}`,
-    again: (what) => `Jump to another ${what.replace(/^an? /, "")}`,
+    again: (what) => `Jump to another ${one(what)}`,
     doing: (what) => `Jumping to ${what} …`,
     settings: { ...WALK, model: "digits-jump", sampler: "jump", steps: 1, w: 1 },
   },
@@ -32,7 +34,7 @@ export const MODES = {
     lead: "Draw half a digit. The network adds the other half; your half stays exactly as it is.",
     knobs: ["seed", "steps", "w", "sampler", "resample"],
     pad: arc(14, 10, 4.2, -160, 40).concat([[16.5, 13]]),
-    first: () => "Complete it",
+    first: (what) => (what === "any digit" ? "Complete it" : `Complete it as ${what}`),
     again: () => "Complete it another way",
     doing: () => "Completing your drawing …",
     settings: { ...WALK, label: null, sampler: "ddpm", missing: "bottom", resample: 5 },

@@ -43,22 +43,22 @@ export const TEMPLATE = `
     <input type="range" id="scrubber" min="0" max="0" value="0" aria-label="Step of the walk">
     <output id="time" for="scrubber"></output>
   </div>
-  <label class="knob" id="start_knob"><span>How far apart</span><output></output>
+  <label class="knob" id="start_knob" for="start"><span>How far apart</span><output></output>
     <input type="range" id="start" min="50" max="1000" step="50"></label>
   <button type="button" id="primary"></button>
   <p role="status" id="status" aria-live="polite"></p>
   <details>
     <summary>Seed, steps, guidance</summary>
     <div class="knobs">
-      <label class="knob" id="seed_knob"><span>Seed of the static</span><input type="number" id="seed" min="0" max="4294967295" step="1"></label>
-      <label class="knob" id="steps_knob"><span>Steps</span><output></output>
+      <label class="knob" id="seed_knob" for="seed"><span>Seed of the static</span><input type="number" id="seed" min="0" max="4294967295" step="1"></label>
+      <label class="knob" id="steps_knob" for="steps"><span>Steps</span><output></output>
         <input type="range" id="steps" min="0" max="${STEPS.length - 1}" step="1"></label>
-      <label class="knob" id="w_knob"><span>Guidance w</span><output></output>
+      <label class="knob" id="w_knob" for="w"><span>Guidance w</span><output></output>
         <input type="range" id="w" min="0" max="6" step="0.5">
         <small>1: none. More: more clearly the digit that is asked for, and more alike. Nothing to guide by for “any”.</small></label>
-      <label class="knob" id="sampler_knob"><span>Sampler</span>
+      <label class="knob" id="sampler_knob" for="sampler"><span>Sampler</span>
         <select id="sampler">${Object.entries(SAMPLERS).map(option).join("")}</select></label>
-      <label class="knob" id="resample_knob"><span>Each step taken</span><output></output>
+      <label class="knob" id="resample_knob" for="resample"><span>Each step taken</span><output></output>
         <input type="range" id="resample" min="1" max="10" step="1">
         <small>Once: the known half is put back at every step. More often, with noise between: RePaint.</small></label>
     </div>
