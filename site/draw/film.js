@@ -1,13 +1,16 @@
 // The states of one walk: they come in from the worker, are played at a calm pace, and can be scrubbed.
 
 const LASTS = 1200; // milliseconds in which a film plays, if it is not slower to compute
-const SLOWEST = 90; // and at most so many for a picture
+const SLOWEST = 90; // at most so many for a picture
+const QUICKEST = 16; // and at least
 
 // show(film) is called whenever there is something else to see. calm: nothing moves by itself, the end is shown when it is there.
 export class Film {
   constructor({ show, calm, expected }) {
     Object.assign(this, { show, calm, states: [], at: 0, done: false, playing: true });
-    this.pace = Math.min(SLOWEST, LASTS / expected);
+    const pace = Math.min(SLOWEST, LASTS / expected);
+    this.stride = Math.max(1, Math.round(QUICKEST / pace)); // of a long walk not every picture is played
+    this.pace = pace * this.stride;
   }
 
   // The last state that can be shown: with the guess that is made there, which comes with the state after it.
@@ -50,7 +53,7 @@ export class Film {
     if (!this.playing || this.calm || this.timer || this.at >= this.last) return;
     this.timer = setTimeout(() => {
       this.timer = null;
-      this.at = Math.min(this.at + 1, this.last);
+      this.at = Math.min(this.at + this.stride, this.last);
       this.show(this);
       this.next();
     }, this.pace);

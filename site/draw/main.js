@@ -236,20 +236,23 @@ class DigitDrawer extends HTMLElement {
     $("toggle").textContent = !film ? "Play" : film.playing ? "Stop" : film.ended ? "Play again" : "Go on";
   }
 
+  // What was drawn, and the small print: what that took.
   tellEnd() {
     this.said = true;
     performance.mark("digit-drawer: digit");
     const { calls, ms, products } = this.cost;
     const { label, model, steps } = this.settings;
-    const what = { draw: `There is your ${label ?? "digit"}`, jump: `There is your ${label ?? "digit"}` };
-    const took = `${calls} ${calls === 1 ? "call" : "calls"} of the network, ${seconds(ms)}`;
-    this.say(`${what[this.mode] ?? "Done"}: ${this.mode === "apart" ? "" : `${steps} ${steps === 1 ? "step" : "steps"}, `}${took}.`);
     const { parameters, licence } = cards.find(({ name }) => name === model);
-    const checked = this.loaded?.checked ? "Its SHA-256 is the one on its model card. " : "";
-    this.$("print").textContent =
-      `What ran: ${model}, a network of ${parameters.toLocaleString("en")} numbers, ${large(products)} ` +
-      `multiplications in ${this.loaded?.kernel}, on this device. ${checked}Nothing you draw leaves the page` +
-      `${this.loaded?.ready === cards.at(-1).name ? ", which needs no network any more" : ""}. A seed means the same static in every browser, but not that of the Python package. ${licence}`;
+    const { checked, kernel, ready } = this.loaded;
+    const what = MODES[this.mode].pad ? "Done" : `There is your ${label ?? "digit"}`;
+    const walk = this.mode === "apart" ? "" : `${count(steps, "step")}, `;
+    this.say(`${what}: ${walk}${count(calls, "call")} of the network, ${seconds(ms)}.`);
+    this.$("print").textContent = [
+      `What ran: ${model}, a network of ${parameters.toLocaleString("en")} numbers, ${large(products)} multiplications in ${kernel}, on this device.`,
+      checked ? "Its SHA-256 is the one on its model card." : "",
+      `Nothing you draw leaves the page${ready === cards.at(-1).name ? ", which needs no network any more" : ""}.`,
+      `A seed means the same static in every browser, but not that of the Python package. ${licence}`,
+    ].join(" ");
   }
 
   say(sentence) {
@@ -264,6 +267,7 @@ class DigitDrawer extends HTMLElement {
 }
 
 const times = (n) => (n === 1 ? "once" : n === 2 ? "twice" : `${n} times`);
+const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 const large = (n) => (n < 1e9 ? `${Math.round(n / 1e6)} million` : `${(n / 1e9).toFixed(1)} billion`);
 const seconds = (ms) => `${(ms / 1000).toPrecision(2)} s`;
 

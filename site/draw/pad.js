@@ -108,12 +108,14 @@ export class Pad {
 
 // A picture in [-1, 1] on a canvas of its size: black is -1, white is 1, what is beyond is cut. null: nothing yet.
 export function paint(canvas, picture) {
-  Object.assign(canvas, { width: SIDE, height: SIDE }); // which also wipes it
-  if (!picture) return;
-  const image = new ImageData(SIDE, SIDE);
-  picture.forEach((value, i) => {
-    const grey = Math.round(127.5 * (1 + value)); // ImageData cuts by itself
-    image.data.set([grey, grey, grey, 255], 4 * i);
-  });
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  if (canvas.width !== SIDE || canvas.height !== SIDE) Object.assign(canvas, { width: SIDE, height: SIDE });
+  const context = canvas.getContext("2d");
+  if (!picture) return context.clearRect(0, 0, SIDE, SIDE);
+  const image = context.createImageData(SIDE, SIDE);
+  for (let i = 0; i < picture.length; i++) {
+    const grey = Math.round(127.5 * (1 + picture[i])); // the image cuts by itself
+    image.data.fill(grey, 4 * i, 4 * i + 3);
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
 }
