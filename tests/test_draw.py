@@ -190,7 +190,9 @@ def test_the_times_of_a_walk_are_the_packages(lab):
 
 
 def test_the_static_is_standard_gaussian_and_belongs_to_its_seed(lab):
-    draw = "async (seeds) => { const { streams } = await import('/noise.js'); return seeds.map((s) => [...streams(s)()]) }"
+    draw = (
+        "async (seeds) => { const { streams } = await import('/noise.js'); return seeds.map((s) => [...streams(s)()]) }"
+    )
     x = torch.tensor(lab.evaluate(draw, [*range(50), 0]))
     assert torch.equal(x[0], x[50])
     assert abs(x[:50].mean()) < 0.02 and abs(x[:50].var() - 1) < 0.03
@@ -254,7 +256,9 @@ def visit(browser, base):
 
 def few_steps(page):
     """A shorter walk, without guidance, to be quick."""
-    page.evaluate(f"Object.values({DRAWER}.all).forEach((s) => Object.assign(s, {{ steps: Math.min(s.steps, 4), w: 1 }}))")
+    page.evaluate(
+        f"Object.values({DRAWER}.all).forEach((s) => Object.assign(s, {{ steps: Math.min(s.steps, 4), w: 1 }}))"
+    )
 
 
 def test_it_draws_by_itself_from_this_host_alone_and_goes_on_without_a_network(visit, base):
