@@ -393,6 +393,13 @@ def test_the_pages_own_choice_of_light_or_dark_wins(visit):
     assert page.evaluate(colour) == dark
 
 
+def test_a_second_one_on_the_page_begins_as_it_is_told(visit):
+    page = visit(reduced_motion="reduce")
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<digit-drawer mode=apart></digit-drawer>')")
+    chosen = [page.locator("digit-drawer").nth(i).locator("[name=mode]:checked") for i in range(2)]
+    assert [each.get_attribute("value") for each in chosen] == ["draw", "apart"]
+
+
 @pytest.mark.parametrize(
     "answer, sentence",
     [
