@@ -354,6 +354,12 @@ def test_half_a_digit_is_completed_and_the_known_half_stays(visit):
     page = visit(reduced_motion="reduce")
     page.choose("mode", "complete")
     few_steps(page)
+    picture = f"[...{DRAWER}.pad.picture]"
+    examples = []
+    for half in ("right", "bottom"):  # the example is one for the half that is there
+        page.locator("#missing").select_option(half)
+        examples.append(torch.tensor(page.evaluate(picture)).view(28, 28) > 0)
+    assert examples[0][:, :14].any() and examples[1][:14].any() and not torch.equal(*examples)
     page.locator("#clear").click()
     box = page.locator("#pad").bounding_box()
     x, y, side = box["x"], box["y"], box["width"]
@@ -363,7 +369,7 @@ def test_half_a_digit_is_completed_and_the_known_half_stays(visit):
     page.mouse.up()
     page.locator("#primary").click()
     page.ends()
-    drawn = torch.tensor(page.evaluate(f"[...{DRAWER}.pad.picture]")).view(28, 28)
+    drawn = torch.tensor(page.evaluate(picture)).view(28, 28)
     assert (drawn[5:9, 12:16] == 1).any() and torch.equal(page.last()[:14], drawn[:14])
     assert not torch.equal(page.last()[14:], drawn[14:])
 

@@ -100,7 +100,8 @@ class DigitDrawer extends HTMLElement {
     this.$("lead").textContent = lead;
     this.shadowRoot.querySelector(".pad").hidden = !pad;
     this.shadowRoot.querySelector(".stage").classList.toggle("three", Boolean(pad));
-    if (pad) this.pad.draw(pad);
+    this.touched = false;
+    if (pad) this.pad.draw(pad(this.settings));
     this.drawn = false;
     this.tell();
     if (CALM.matches) this.wait();
@@ -109,6 +110,7 @@ class DigitDrawer extends HTMLElement {
 
   change(settings) {
     Object.assign(this.settings, settings);
+    if (settings.missing && !this.touched) this.pad.draw(MODES[this.mode].pad(this.settings));
     this.tell();
     if (this.drawn) this.begin();
     else if (!MODES[this.mode].pad) CALM.matches ? this.wait() : this.begin();
@@ -116,6 +118,7 @@ class DigitDrawer extends HTMLElement {
 
   // Another drawing on the pad: nothing has been made of it yet.
   fresh() {
+    this.touched = true;
     this.drawn = false;
     this.tell();
   }

@@ -1,10 +1,19 @@
 // What the visitor can do: for each mode its words and the settings that it begins with.
 
+// Points on an arc around (x, y), between two angles in degrees.
 const arc = (x, y, r, from, to) =>
   Array.from({ length: 13 }, (_, i) => {
     const angle = ((from + ((to - from) * i) / 12) * Math.PI) / 180;
     return [x + r * Math.cos(angle), y + r * Math.sin(angle)];
   });
+
+// What is on the pad to begin with: half a digit that could be several, by the half that is missing.
+const HALVES = {
+  bottom: arc(14, 10, 4.2, -160, 40).concat([[16.5, 13]]),
+  top: arc(14, 18, 4.5, -30, 160),
+  right: arc(15, 14, 6.5, -110, -250),
+  left: arc(12.5, 14, 6.5, -80, 80),
+};
 
 const one = (what) => what.replace(/^(an?|any) /, "");
 
@@ -33,17 +42,17 @@ export const MODES = {
     name: "Complete",
     lead: "Draw half a digit. The network adds the other half; your half stays exactly as it is.",
     knobs: ["seed", "steps", "w", "sampler", "resample"],
-    pad: arc(14, 10, 4.2, -160, 40).concat([[16.5, 13]]),
+    pad: ({ missing }) => HALVES[missing],
     first: (what) => (what === "any digit" ? "Complete it" : `Complete it as ${what}`),
     again: () => "Complete it another way",
     doing: () => "Completing your drawing …",
-    settings: { ...WALK, label: null, sampler: "ddpm", missing: "bottom", resample: 5 },
+    settings: { ...WALK, label: null, sampler: "ddpm", missing: "bottom", resample: 3 },
   },
   apart: {
     name: "Pull apart",
     lead: "Draw a digit. It is pulled apart by noise, and the network puts together what it believes was there.",
     knobs: ["seed", "steps", "w", "sampler"],
-    pad: [[8.5, 7.5], [19, 7.2], [16, 13], [13, 21.5]], // prettier-ignore
+    pad: () => [[8.5, 7.5], [19, 7.2], [16, 13], [13, 21.5]], // a seven
     first: () => "Pull it apart and back",
     again: () => "Again, with other noise",
     doing: () => "Pulling your drawing apart, and back …",

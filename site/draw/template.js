@@ -7,7 +7,7 @@ const tile = (name, value, text, more = "") =>
 const option = ([value, text]) => `<option value="${value}">${text}</option>`;
 const digits = [...Array(10).keys()].map((digit) => tile("label", digit, digit)).join("");
 const modes = Object.entries(MODES).map(([value, { name }]) => tile("mode", value, name)).join("");
-const halves = Object.keys(HOLES).map((half) => [half, `the ${half} half is missing`]);
+const halves = Object.keys(HOLES).map((half) => [half, `${half} half missing`]);
 
 export const TEMPLATE = `
 <section aria-label="Digits drawn by a diffusion model in your browser">
