@@ -194,7 +194,9 @@ def refuse_what_is_there(out: Path, name: str) -> None:
 def _precision(wanted: str) -> str:
     if wanted != "auto":
         return wanted
-    return "bfloat16" if bfloat16_pays(torch.device(device())) else "float32"
+    if bfloat16_pays(torch.device(device())):
+        return "bfloat16"
+    return "float16" if device() == "cuda" else "float32"
 
 
 def _said(settings: dict, unsaid: tuple[str, ...]) -> dict:
