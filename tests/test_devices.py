@@ -44,7 +44,7 @@ class NoDoubles(TorchDispatchMode):
         return made
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_doubles():
     with NoDoubles():
         yield
@@ -88,6 +88,7 @@ def test_the_stand_in_does_what_this_file_needs():
             look()
 
 
+@pytest.mark.usefixtures("no_doubles")
 @pytest.mark.parametrize("name", STEPS)
 def test_a_walk(name, asked):
     model, x_T, cond = asked
@@ -130,6 +131,7 @@ def test_editing(asked, doors_open):
     assert editing.interpolate(model, x0, x0, [0.5], TIMES, a, (cond, other))[0].is_meta
 
 
+@pytest.mark.usefixtures("no_doubles")
 @pytest.mark.parametrize("output", ["eps", "v"])
 def test_what_is_minimised(asked, output):
     model, x_T, cond = asked
@@ -144,6 +146,7 @@ def test_what_is_minimised(asked, output):
     assert losses.is_meta and losses.shape == (4,)
 
 
+@pytest.mark.usefixtures("no_doubles")
 def test_training_between_two_looks(monkeypatch):
     """Pictures that live on the device, a batch that is drawn ahead: from one look at the losses to the next nothing waits."""
     usual = torch.optim.AdamW
@@ -160,6 +163,7 @@ def test_training_between_two_looks(monkeypatch):
         next(iter(training))  # the look
 
 
+@pytest.mark.usefixtures("no_doubles")
 def test_what_a_judge_minimises():
     for name, labels in (("digits", torch.tensor([1, 2])), ("scenes", torch.tensor([[1, 2, 3], [4, 5, 6]]))):
         judge, shape = subjects.get(name).judge.load().to("meta"), subjects.get(name).shape
@@ -173,6 +177,7 @@ def test_attention_maps(asked):
         assert attention_maps(model.net, x_T, torch.tensor([1, 2], device="meta"), cond.to("meta")).is_meta
 
 
+@pytest.mark.usefixtures("no_doubles")
 @pytest.mark.parametrize("name", ASKED)
 def test_drawing(name, doors_open):
     subject = subjects.get(name)
