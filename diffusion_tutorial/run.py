@@ -68,7 +68,7 @@ class Trainable(Protocol):
 
 
 def device() -> str:
-    """ "cuda" where torch finds a GPU that it can use, "mps" on a Mac that has one, else "cpu", as after accelerate launch --cpu."""
+    """ "cuda" where torch finds a GPU that it can use, "mps" on a Mac that has one, else "cpu", or where accelerate is told so."""
     if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
         return "cpu"
     if torch.cuda.is_available():

@@ -1,6 +1,9 @@
 """16 bits where they pay, slopes that are scaled up in float16, batches that are drawn ahead, pictures that live on a GPU."""
 
+import re
+import shlex
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +11,7 @@ from test_run import SETTINGS, train
 from test_training import ALPHA_BAR, Denoising, pictures, same, shuffled, tiny, trained, weights
 from torch import nn
 
-from diffusion_tutorial import cli, files, hardware, memory, run
+from diffusion_tutorial import cli, files, hardware, memory, run, subjects
 from diffusion_tutorial.hardware import Ahead
 from diffusion_tutorial.losses import shuffled_pixels
 from diffusion_tutorial.training import Diverged, Training
@@ -236,3 +239,20 @@ def test_the_plan_of_a_training_is_printed_and_nothing_is_trained(tmp_path, monk
     assert float(rows["pictures"]) == round(5000 * 28 * 28 * 4 / 1e6, 1)
     parts = [float(rows[name]) for name in ("weights", "slopes", "adam", "average", "activations")]
     assert float(rows["total, without pictures"]) == pytest.approx(sum(parts), abs=0.3) and min(parts) > 0
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "gpu.md").read_text()
+RECIPES = re.findall("^diffusion-tutorial (train cifar --width .*)$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_recipes_of_the_page_need_what_it_says(recipe):
+    options, cifar = cli.parser().parse_args(shlex.split(recipe)), subjects.get("cifar")
+    model = cifar.untrained(width=options.width)
+    draw = shuffled_pixels(torch.zeros(50_000, 3, 32, 32, dtype=torch.uint8), torch.arange(50_000) % 10)
+    found = memory.plan(model, Denoising(draw), options.batch)
+    assert len(RECIPES) == 2 and f"{sum(p.numel() for p in model.parameters()):,}" in PAGE
+    rows = [line.split("|")[2 + RECIPES.index(recipe)] for line in PAGE.splitlines() if line.count(" MB |") == 2]
+    assert [row.strip() for row in rows] == [
+        f"{size / 1e6:,.1f} MB" for size in (*found[:5], found.total, found.pictures)
+    ]
