@@ -113,7 +113,7 @@ def train(
     before = _started(checkpoint, settings, what.unsaid) if resume else []
     model, loss = _begun(what, settings, team)
     recipe = dict(batch_size=settings["batch"], lr=settings["lr"], seed=settings["seed"], **what.training)
-    how = dict(amp=PRECISIONS[settings["precision"]], compile=compile, team=team)
+    how: dict[str, Any] = dict(amp=PRECISIONS[settings["precision"]], compile=compile, team=team)
     training = Training(model, loss, steps=steps, seconds=seconds, **how, **recipe)
     if resume:
         training.resume(checkpoint)

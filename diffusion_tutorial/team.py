@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class Team:
     def __init__(self, rank: int = 0, size: int = 1):
         self.rank, self.size, self.main = rank, size, rank == 0
         self.told = 0  # the signal that came to one of them, or 0
-        self.words = dist.new_group(backend="gloo") if size > 1 else None  # what is said on it waits for no GPU
+        self.words: Any = dist.new_group(backend="gloo") if size > 1 else None  # what is said on it waits for no GPU
 
     def share(self, x: Tensor) -> Tensor:
         """This process's rows of a batch; of a number for all, that number."""

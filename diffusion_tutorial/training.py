@@ -95,7 +95,7 @@ class Training:
         self.batch = self._batch if self.device.type == "cpu" else hardware.Ahead(self._batch)
         self.amp = hardware.half(self.device) if amp is None else torch.bfloat16 if amp is True else amp or None
         if self.device.type == "cuda":
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model.to(memory_format=torch.channels_last)
         if compile:
             getattr(model, "net", model).compile()
         self.average, self.ema_decay = copy.deepcopy(model), ema_decay
