@@ -27,7 +27,11 @@ class Loss(Protocol):
     """What `Training` minimises."""
 
     def batch(self, model: Any, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Everything random about a step that shows n pictures, on the CPU."""
+        """Everything random about a step that shows n pictures, on the CPU; n rows each, or one number for all.
+
+        On a GPU a thread draws the next batch while the model works at this one: of the model it may ask what does not change.
+        Pictures that live there (`Shuffled.to`) come from there.
+        """
 
     def __call__(self, model: Any, *batch: Tensor) -> Float[Tensor, "batch"]:
         """How wrong the model is about each picture of the batch.
@@ -166,7 +170,39 @@ def training_loss(
     return (target - denoiser.answer(x_t, t, cond)).square().flatten(1).mean(1)
 
 
-def shuffled(images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"]) -> Draw:
+class Shuffled:
+    """draw(n, generator) gives n pictures of a fixed set in [-1, 1], any of them, and their labels.
+
+    pictures: floats in [-1, 1], or uint8 as files hold them, in a quarter of the memory. `to` keeps them on a device, from
+    which the next batch need not be fetched; the labels stay on the CPU. With `flip` each is mirrored half of the time.
+    """
+
+    def __init__(self, pictures: Tensor, labels: Int[Tensor, "n"], flip: bool = False):
+        self.pictures, self.labels, self.flip = pictures, labels, flip
+
+    @property
+    def nbytes(self) -> int:
+        """What the pictures take."""
+        return self.pictures.nbytes
+
+    def to(self, device: torch.device | str) -> "Shuffled":
+        """Keep the pictures there from now on."""
+        self.pictures = self.pictures.to(device)
+        return self
+
+    def __call__(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """n pictures as floats, where the set is kept, and their labels."""
+        pick, device = torch.randint(len(self.pictures), (n,), generator=generator), self.pictures.device
+        images = self.pictures[pick.to(device, non_blocking=True)]
+        if images.dtype == torch.uint8:
+            images = images.float().div(127.5).sub(1)
+        if self.flip:
+            mirrored = (torch.rand(n, generator=generator) < 0.5).to(device, non_blocking=True)
+            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        return images, self.labels[pick]
+
+
+def shuffled(images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"]) -> Shuffled:
     """Training data from a fixed set: draw(m, generator) gives m of these pictures, any of them, and their labels."""
     if images.ndim != 4 or labels.shape != images.shape[:1] or not len(images):
         shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
@@ -175,29 +211,15 @@ def shuffled(images: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"]) -> Draw
         raise ValueError(f"expected pictures in [-1, 1], got {images.min():.3g} to {images.max():.3g}")
     if labels.is_floating_point():
         raise ValueError(f"expected a whole number for each label, got {labels.dtype}")
-
-    def draw(m: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        pick = torch.randint(len(images), (m,), generator=generator)
-        return images[pick], labels[pick]
-
-    return draw
+    return Shuffled(images, labels)
 
 
-def shuffled_pixels(pixels: UInt8[Tensor, "n c h w"], labels: Int[Tensor, "n"], flip: bool = False) -> Draw:
+def shuffled_pixels(pixels: UInt8[Tensor, "n c h w"], labels: Int[Tensor, "n"], flip: bool = False) -> Shuffled:
     """Like `shuffled`, from pictures as files hold them, in a quarter of the memory; with `flip` each is mirrored half of the time."""
     if labels.shape != pixels.shape[:1] or not len(pixels):
         shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
         raise ValueError(f"expected pictures (n, c, h, w) and a label for each, got shapes {shapes}")
-
-    def draw(m: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        pick = torch.randint(len(pixels), (m,), generator=generator)
-        images = pixels[pick].float().div(127.5).sub(1)
-        if flip:
-            mirrored = torch.rand(m, generator=generator) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-        return images, labels[pick]
-
-    return draw
+    return Shuffled(pixels, labels, flip)
 
 
 def drop_labels(

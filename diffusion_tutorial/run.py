@@ -4,6 +4,7 @@
 that an interrupted run goes on from. `draw` walks from static to pictures; `draw_at_once` asks a GAN for them.
 """
 
+import os
 import platform
 import shlex
 import signal
@@ -17,15 +18,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from diffusion_tutorial import pretrained, progress, samplers
-from diffusion_tutorial.losses import Loss
+from diffusion_tutorial import hardware, memory, pretrained, progress, samplers
+from diffusion_tutorial.hardware import bfloat16_pays
+from diffusion_tutorial.losses import Loss, Shuffled
 from diffusion_tutorial.models.gan import Gan
 from diffusion_tutorial.noise import Streams, fresh
-from diffusion_tutorial.training import LOOK_EVERY, Training, bfloat16_pays, read_checkpoint
+from diffusion_tutorial.team import Team, join
+from diffusion_tutorial.training import LOOK_EVERY, Training, read_checkpoint
 
 FIRST_SAVE, SAVE_EVERY = 5.0, 30.0  # seconds until the first checkpoint, and between two
 MILESTONES = [2.0**-k for k in range(8, -1, -1)]  # shares of the budget at which somebody may want to look
 BATCH = 100  # pictures that are drawn at a time
+PRECISIONS = {"float32": False, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Ended(KeyboardInterrupt):
@@ -64,8 +68,12 @@ class Trainable(Protocol):
 
 
 def device() -> str:
-    """ "cuda" where torch finds a GPU that it can use, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """ "cuda" where torch finds a GPU that it can use, "mps" on a Mac that has one, else "cpu", or where accelerate is told so."""
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 @contextmanager
@@ -97,28 +105,48 @@ def train(
     there already is not touched, unless it is to go on (`resume`) or to be replaced (`anew`). Ctrl-C and SIGTERM leave a
     checkpoint; a training that runs away stops and leaves the last good one.
     """
-    checkpoint = out / "checkpoint.safetensors"
+    checkpoint, team = out / "checkpoint.safetensors", join(device())
     budget = f"{steps}steps" if steps else f"{seconds:g}s"
     if not (resume or anew):
         refuse_what_is_there(out, what.name)
     settings = settings | {"precision": _precision(settings["precision"])}
     before = _started(checkpoint, settings, what.unsaid) if resume else []
-    with seeded(settings["seed"]):
-        model = what.new(settings).to(device())
+    model, loss = _begun(what, settings, team)
     recipe = dict(batch_size=settings["batch"], lr=settings["lr"], seed=settings["seed"], **what.training)
-    loss, amp = what.loss(settings), settings["precision"] == "bfloat16"
-    training = Training(model, loss, steps=steps, seconds=seconds, compile=compile, amp=amp, **recipe)
+    how: dict[str, Any] = dict(amp=PRECISIONS[settings["precision"]], compile=compile, team=team)
+    training = Training(model, loss, steps=steps, seconds=seconds, **how, **recipe)
     if resume:
         training.resume(checkpoint)
         _refuse_less(training, out / f"{what.name}.json", budget)
-    else:
+    elif team.main:
         what.begin(out)
     history = _history(before, budget, training.step)
     _watch(training, what, out, lambda: training.save(checkpoint, settings=settings, budgets=history))
-    weights = out / f"{what.name}.safetensors"
-    size = sum(p.numel() for p in what.kept(model).parameters())
+    team.leave()
+    return _written(training, what, out, settings, history, evaluate) if team.main else {}
+
+
+def _begun(what: Trainable, settings: dict, team: Team) -> tuple[nn.Module, Loss]:
+    """The untrained model, where it will be trained, and the loss, whose pictures are there too if they fit."""
+    with seeded(settings["seed"]):
+        model = what.new(settings).to(device())
+    with team.first():
+        loss = what.loss(settings)
+    data, where = getattr(loss, "draw", None), next(model.parameters()).device
+    if isinstance(data, Shuffled) and (free := hardware.free(where)):
+        if memory.fits(memory.plan(model, loss, -(-settings["batch"] // team.size)), free):
+            data.to(where)
+    return model, loss
+
+
+def _written(
+    training: Training, what: Trainable, out: Path, settings: dict, history: list[tuple[str, int]], evaluate: int
+) -> dict:
+    """Weights and card; the card, with what was measured, is returned."""
+    model, weights = what.kept(training.model), out / f"{what.name}.safetensors"
+    size = sum(p.numel() for p in model.parameters())
     sha256 = pretrained.write(weights, what.kept(training.ema))
-    made = what.about(model, settings) | {"sha256": sha256, "parameters": size}
+    made = what.about(training.model, settings) | {"sha256": sha256, "parameters": size}
     made |= _ran(training, settings) | what.measure(pretrained.read(weights), evaluate, out)
     card = made | {"command": _commands(what.command, _said(settings, what.unsaid), history, training.step)}
     pretrained.write_card(weights.with_suffix(".json"), card)
@@ -126,10 +154,24 @@ def train(
     return card
 
 
+def plan(what: Trainable, settings: dict[str, Any]) -> None:
+    """Print how much memory a training with these settings needs in each process, by calculation, and train nothing."""
+    team = join(device())
+    with seeded(settings["seed"]):
+        model = what.new(settings)
+    n = -(-settings["batch"] // team.size)
+    print(
+        f"memory by calculation, for {n} pictures a step in each process; activations in float32, of 16 bits they are less"
+    )
+    print(memory.plan(model, what.loss(settings), n))
+
+
 def _ran(training: Training, settings: dict) -> dict:
     """The card's lines about how it was trained."""
+    several = {"processes": training.team.size} if training.team.size > 1 else {}
     return {
         "machine": machine(),
+        **several,
         "precision": settings["precision"],
         "seed": settings["seed"],
         "steps": training.step,
@@ -152,7 +194,9 @@ def refuse_what_is_there(out: Path, name: str) -> None:
 def _precision(wanted: str) -> str:
     if wanted != "auto":
         return wanted
-    return "bfloat16" if bfloat16_pays(torch.device(device())) else "float32"
+    if bfloat16_pays(torch.device(device())):
+        return "bfloat16"
+    return "float16" if device() == "cuda" else "float32"
 
 
 def _said(settings: dict, unsaid: tuple[str, ...]) -> dict:
@@ -210,9 +254,11 @@ def _flag(name: str) -> str:
 
 def _watch(training: Training, what: Trainable, out: Path, save: Callable[[], None]) -> None:
     """Run a training under a progress bar, with a checkpoint now and then, and one when it is interrupted."""
-    due, passed, loss = time.monotonic() + FIRST_SAVE, _passed(training.progress), None
+    due, passed, loss, team = time.monotonic() + FIRST_SAVE, _passed(training.progress), None, training.team
+    if not team.main:
+        save = _nothing
     try:
-        with _terminable(), progress.bar("training", leave=True) as show:
+        with _terminable(team), progress.bar("training", leave=True) as show:
             for report in training:
                 if report.step % LOOK_EVERY == 0 or report.progress == 1:
                     mean = report.losses.mean().item()
@@ -220,12 +266,14 @@ def _watch(training: Training, what: Trainable, out: Path, save: Callable[[], No
                     rate = report.step * training.batch_size / report.seconds
                     says = f"step {report.step}, {report.seconds:.0f} s, {rate:.0f} pictures/s, loss {loss:.3f}"
                     show.at(report.progress, says)
-                if _passed(report.progress) > passed:
+                if _passed(report.progress) > passed and team.main:
                     what.look(training.ema, out, report.step)
                     passed = _passed(report.progress)
                 if time.monotonic() > due:
                     save()
                     due = time.monotonic() + SAVE_EVERY
+                if team.told:
+                    raise Ended if team.told == signal.SIGTERM else KeyboardInterrupt
         save()
     except KeyboardInterrupt:
         save()
@@ -233,26 +281,37 @@ def _watch(training: Training, what: Trainable, out: Path, save: Callable[[], No
         raise
 
 
+def _nothing() -> None:
+    """What all but the main process write."""
+
+
 def _passed(share: float) -> int:
     return sum(mark <= share for mark in MILESTONES)
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Within the `with`, SIGTERM is an interruption like Ctrl-C: Ended."""
+def _terminable(team: Team) -> Iterator[None]:
+    """Within the `with`, SIGTERM is an interruption like Ctrl-C: Ended.
+
+    In a team a signal only leaves a note, for one that stopped in the middle of a step would leave the others waiting.
+    """
 
     def end(number: int, frame: object) -> None:
-        raise Ended
+        if team.size == 1:
+            raise Ended
+        team.told = max(team.told, number)
 
+    numbers = [signal.SIGTERM] if team.size == 1 else [signal.SIGTERM, signal.SIGINT]
     try:
-        usual = signal.signal(signal.SIGTERM, end)
+        usual = [signal.signal(number, end) for number in numbers]
     except ValueError:  # not in the main thread, where signals arrive
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, usual)
+        for number, handler in zip(numbers, usual):
+            signal.signal(number, handler)
 
 
 def draw(
@@ -304,6 +363,8 @@ def draw_at_once(
 
 def machine() -> str:
     """Cores and software, for a card: what a reader needs to judge the seconds."""
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    gpu = ""
+    if device() != "cpu":
+        gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", its GPU by Metal"
     threads = f"{torch.get_num_threads()} CPU thread{'s' if torch.get_num_threads() > 1 else ''}"
     return f"{threads}{gpu}, {platform.system()} {platform.machine()}, torch {torch.__version__}"

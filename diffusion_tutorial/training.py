@@ -1,7 +1,8 @@
 """Training: show the model pictures, ask, nudge it towards the right answer. Derived in "Learn to guess the noise".
 
 `Training` is one loop for every loss of `losses`. It yields a `Report` a step, so that a notebook can watch it, plot it and
-stop it; it keeps an average of the weights (EMA), and a checkpoint from which it goes on exactly where it was.
+stop it; it keeps an average of the weights (EMA), and a checkpoint from which it goes on exactly where it was. On one CPU,
+on a GPU or in several processes it is the same loop: what differs is said in `hardware` and `team`.
 """
 
 import contextlib
@@ -18,8 +19,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffusion_tutorial import files
+from diffusion_tutorial import files, hardware
 from diffusion_tutorial.losses import Loss
+from diffusion_tutorial.team import Team
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 LOOK_EVERY = 10  # steps: so often an accelerator is waited for, to see whether the losses are still finite
@@ -32,7 +34,8 @@ class Diverged(RuntimeError):
 class Report(NamedTuple):
     """One step of training: its number, the seconds and share of the budget so far, what was shown, each picture's loss.
 
-    `batch` is what the loss drew, on the CPU (for denoising x0, t, eps and cond); `losses` are where the model is.
+    `batch` is what the loss drew, on the CPU (for denoising x0, t, eps and cond); `losses` are where the model is. Of several
+    processes each reports its share.
     """
 
     step: int
@@ -50,7 +53,8 @@ class Training:
     the start), which draws better; ema_decay = 0 is the model itself. A run with a budget in steps is a function of its
     arguments: the same seed gives the same weights on the same CPU, interrupted or not. `rates` slows parts of the model:
     {"generator": 0.25} gives parameters whose names begin so a quarter of the learning rate. `amp` computes the model in
-    bfloat16 (default: where `bfloat16_pays`); `compile` hands it to torch.compile.
+    bfloat16, or in torch.float16, whose slopes are scaled up so that small ones do not vanish (default: where
+    `hardware.half` says that it pays); `compile` hands it to torch.compile. `team`: the processes that share each batch.
 
     >>> training = Training(denoiser, losses.Denoising(losses.shuffled(images, labels)), seconds=60)
     >>> for report in training: ...
@@ -70,9 +74,10 @@ class Training:
         warm_up: float = 0.05,
         ema_decay: float = 0.999,
         seed: int = 0,
-        amp: bool | None = None,
+        amp: bool | torch.dtype | None = None,
         compile: bool = False,
         rates: Mapping[str, float] | None = None,
+        team: Team | None = None,
     ):
         budget = steps if steps is not None else seconds
         if (steps is None) == (seconds is None) or not 0 < (budget or 0) < math.inf or (steps and steps != int(steps)):
@@ -82,16 +87,21 @@ class Training:
                 "expected batch_size >= 1, ema_decay in [0, 1), lr > 0 and warm_up in (0, 1); "
                 f"got {batch_size=}, {ema_decay=}, {lr=}, {warm_up=}"
             )
-        self.model, self.loss = model.train(), loss
+        self.model, self.loss, self.team = model.train(), loss, team or Team()
+        check_team(self.team, model, batch_size)
         self.steps, self.budget = steps, seconds
         self.batch_size, self.lr, self.warm_up = batch_size, lr, warm_up
         self.device = next(model.parameters()).device
-        self.amp = bfloat16_pays(self.device) if amp is None else amp
+        self.batch = self._batch if self.device.type == "cpu" else hardware.Ahead(self._batch)
+        self.amp = hardware.half(self.device) if amp is None else torch.bfloat16 if amp is True else amp or None
+        if self.device.type == "cuda":
+            model.to(memory_format=torch.channels_last)
         if compile:
             getattr(model, "net", model).compile()
         self.average, self.ema_decay = copy.deepcopy(model), ema_decay
         groups = paced(model, rates or {})
         self.optimizer = torch.optim.AdamW(groups, lr, betas, weight_decay=weight_decay, fused=True)
+        self.scaler = self._scaler()
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.seconds = 0, 0.0
 
@@ -111,10 +121,9 @@ class Training:
             try:
                 batch, losses = self._gradients()
                 with undivided():
-                    self.optimizer.step()
-                    update_average(self.average, self.model, self.step, self.ema_decay)
+                    self._update(losses)
                     self.step += 1
-                    self.seconds += time.perf_counter() - began
+                    self.seconds = self.team.agree(self.seconds + time.perf_counter() - began)
             except BaseException:  # Ctrl-C in the middle of a step: its random numbers are for the next attempt
                 if self.step == step:
                     self.generator.set_state(state)
@@ -122,27 +131,51 @@ class Training:
             yield Report(self.step, self.seconds, self.progress, batch, losses)
 
     def _gradients(self) -> tuple[tuple[Tensor, ...], Tensor]:
-        """A new batch and its losses, the gradient of their mean left in the parameters."""
+        """A new batch and its losses, the gradient of their mean left in the parameters, times the scaler's scale."""
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["rate"] * learning_rate(self.progress, self.warm_up)
-        batch = self.loss.batch(self.model, self.batch_size, self.generator)
+        batch = self.batch(self.generator)
         shown = (x.to(self.device, non_blocking=True) if x.is_floating_point() else x for x in batch)  # see losses.Loss
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+        with torch.autocast(self.device.type, self.amp or torch.bfloat16, enabled=self.amp is not None):
             losses = self.loss(self.model, *shown)
         self.optimizer.zero_grad()
-        losses.mean().backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        if self.device.type == "cpu" or self.step % LOOK_EVERY == 0:
-            self._check(norm)
+        self.scaler.scale(losses.mean() * self.team.part(self.batch_size)).backward()
+        self.team.add_up(p.grad for p in self.model.parameters() if p.grad is not None)
         return batch, losses.detach()
 
-    def _check(self, norm: Tensor | None) -> None:
-        if norm is not None and not norm.isfinite():
+    def _batch(self, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """This process's share of a new batch, in memory that a GPU can fetch from by itself."""
+        batch = self.loss.batch(self.model, self.batch_size, generator)
+        pin = self.device.type == "cuda"
+        return tuple(x.pin_memory() if pin and x.is_cpu else x for x in map(self.team.share, batch))
+
+    def _update(self, losses: Tensor) -> None:
+        """AdamW's step, with the gradient cut to length 1, and the average's. float16: none where a slope does not fit."""
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if self.device.type == "cpu" or (self.step + 1) % LOOK_EVERY == 0:
+            self._check(norm, losses)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        update_average(self.average, self.model, self.step, self.ema_decay)
+
+    def _check(self, norm: Tensor, losses: Tensor) -> None:
+        if (
+            self.scaler.is_enabled()
+        ):  # slopes that do not fit are scaled down; if nothing is left to scale down, they are too steep
+            well = losses.isfinite().all() and self.scaler.get_scale() >= 1
+        else:
+            well = norm.isfinite()
+        if not well:
             raise Diverged(
                 f"the loss or its slope is not finite at step {self.step + 1}, with a learning rate of {self.lr:g}: the "
                 "training has run away; start again with a lower learning rate"
             )
+
+    def _scaler(self) -> torch.amp.GradScaler:
+        """Scales losses up, and slopes down again, in float16, where small slopes would be 0 (Micikevicius et al. 2018)."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.amp == torch.float16)
 
     def save(self, path: str | Path, **about: Any) -> None:
         """Everything that the next step depends on, and `about`, in one file that is whole or not there."""
@@ -157,11 +190,11 @@ class Training:
         """Go back to the moment of `save`. Raises files.BadFile, and changes nothing, if the file does not fit."""
         tensors, about = read_checkpoint(path)
         if {name: (x.shape, x.dtype) for name, x in tensors.items()} != self._layout(about["step"]):
-            raise files.BadFile(f"{path} is a checkpoint of another network")
-        part: dict[str, dict[str, Tensor]] = {name: {} for name in ("model", "average", "optimizer")}
+            raise files.BadFile(f"{path} is a checkpoint of another network, or of another precision")
+        part: dict[str, dict[str, Tensor]] = {name: {} for name in ("model", "average", "optimizer", "scaler")}
         for key, value in tensors.items():
             head, _, rest = key.partition(".")
-            part.get(head, {})[rest] = value
+            part.setdefault(head, {})[rest] = value
         optimizer: dict[str, Any] = {**self.optimizer.state_dict(), "state": {}}
         parameters = list(self.model.parameters())
         for key, value in part["optimizer"].items():
@@ -172,12 +205,15 @@ class Training:
         self.model.load_state_dict(part["model"])
         self.average.load_state_dict(part["average"])
         self.optimizer.load_state_dict(optimizer)
+        self.scaler = self._scaler()  # without what a step that was broken off left in the old one
+        self.scaler.load_state_dict({name: x.item() for name, x in part["scaler"].items()})
         self.generator.set_state(tensors["generator"])
         self.step, self.seconds = about["step"], about["seconds"]
 
     def _lasting(self) -> dict[str, Tensor]:
         """What a checkpoint holds from the first step on; the optimizer's memory comes with the first step."""
         tensors = {"generator": self.generator.get_state()}
+        tensors |= {f"scaler.{k}": torch.tensor(v) for k, v in self.scaler.state_dict().items()}
         tensors |= {f"model.{k}": v for k, v in self.model.state_dict().items()}
         return tensors | {f"average.{k}": v for k, v in self.average.state_dict().items()}
 
@@ -232,15 +268,14 @@ def paced(model: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
     return [{"params": [p for _, p in part], "rate": share} for share, part in parts]
 
 
-def bfloat16_pays(device: torch.device) -> bool:
-    """Whether this device multiplies bfloat16 numbers in hardware: a GPU of 2020 or later, a CPU with AVX-512 BF16 or AMX.
-
-    There the small U-Net trains up to 1.4 times as fast (benchmarks/README.md); elsewhere it gains little.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    has: dict = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.10 does not tell
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+def check_team(team: Team, model: nn.Module, batch_size: int) -> None:
+    """A ValueError unless processes that share a batch find what one would: a picture for each, and no layer that mixes them."""
+    if batch_size < team.size:
+        raise ValueError(f"expected a picture for each of {team.size} processes in a batch, got {batch_size}")
+    if team.size > 1 and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
+        raise ValueError(
+            "BatchNorm looks at the whole batch, of which each process has a share: train this in one process"
+        )
 
 
 def learning_rate(progress: float, warm_up: float = 0.05) -> float:

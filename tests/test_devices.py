@@ -5,15 +5,18 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from diffusion_tutorial import editing, guidance, run, samplers, subjects
 from diffusion_tutorial.evaluation import edits, inpainting, inversion, sdedit
-from diffusion_tutorial.losses import Classification, Denoising
+from diffusion_tutorial.losses import Classification, Denoising, shuffled_pixels
 from diffusion_tutorial.models.text_unet import attention_maps
 from diffusion_tutorial.noise import Streams
 from diffusion_tutorial.predictions import Within
 from diffusion_tutorial.samplers import STEPS, Walk
 from diffusion_tutorial.subjects import retouch
+from diffusion_tutorial.training import LOOK_EVERY, Training
 
 ASKED = {"digits": [3, 5], "scenes": ["a cat on the moon", "a dog in the city"]}
 TIMES = samplers.times(2)
@@ -27,6 +30,24 @@ def no_autocast(monkeypatch):
     monkeypatch.setattr(
         torch, "autocast", lambda device, *a, **b: nullcontext() if device == "meta" else usual(device, *a, **b)
     )
+
+
+class NoDoubles(TorchDispatchMode):
+    """A Mac's GPU has no float64; what is computed in it belongs on the CPU."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        doubles = [
+            x for x in tree_leaves(made) if isinstance(x, torch.Tensor) and x.is_meta and x.dtype == torch.float64
+        ]
+        assert not doubles, f"{function} makes float64 on the device"
+        return made
+
+
+@pytest.fixture
+def no_doubles():
+    with NoDoubles():
+        yield
 
 
 @pytest.fixture(scope="module", params=ASKED)
@@ -67,6 +88,7 @@ def test_the_stand_in_does_what_this_file_needs():
             look()
 
 
+@pytest.mark.usefixtures("no_doubles")
 @pytest.mark.parametrize("name", STEPS)
 def test_a_walk(name, asked):
     model, x_T, cond = asked
@@ -109,6 +131,7 @@ def test_editing(asked, doors_open):
     assert editing.interpolate(model, x0, x0, [0.5], TIMES, a, (cond, other))[0].is_meta
 
 
+@pytest.mark.usefixtures("no_doubles")
 @pytest.mark.parametrize("output", ["eps", "v"])
 def test_what_is_minimised(asked, output):
     model, x_T, cond = asked
@@ -123,6 +146,24 @@ def test_what_is_minimised(asked, output):
     assert losses.is_meta and losses.shape == (4,)
 
 
+@pytest.mark.usefixtures("no_doubles")
+def test_training_between_two_looks(monkeypatch):
+    """Pictures that live on the device, a batch that is drawn ahead: from one look at the losses to the next nothing waits."""
+    usual = torch.optim.AdamW
+    monkeypatch.setattr(torch.optim, "AdamW", lambda *how, fused, **more: usual(*how, foreach=False, **more))
+    model = subjects.get("cifar").untrained(width=8).to("meta")
+    draw = shuffled_pixels(torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.arange(8), flip=True).to("meta")
+    training = Training(model, Denoising(draw), steps=100, batch_size=4, amp=False)
+    for report in training:
+        x0, t, eps, cond = report.batch
+        assert x0.is_meta and report.losses.is_meta and t.is_cpu and eps.is_cpu and cond.is_cpu
+        if report.step == LOOK_EVERY - 1:
+            break
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        next(iter(training))  # the look
+
+
+@pytest.mark.usefixtures("no_doubles")
 def test_what_a_judge_minimises():
     for name, labels in (("digits", torch.tensor([1, 2])), ("scenes", torch.tensor([[1, 2, 3], [4, 5, 6]]))):
         judge, shape = subjects.get(name).judge.load().to("meta"), subjects.get(name).shape
@@ -136,6 +177,7 @@ def test_attention_maps(asked):
         assert attention_maps(model.net, x_T, torch.tensor([1, 2], device="meta"), cond.to("meta")).is_meta
 
 
+@pytest.mark.usefixtures("no_doubles")
 @pytest.mark.parametrize("name", ASKED)
 def test_drawing(name, doors_open):
     subject = subjects.get(name)

@@ -375,7 +375,7 @@ ORDER = [
     {"threads"},
     {"noise", "markov", "schedules", "forward", "exact", "predictions"},
     {"data", "models", "files", "pictures", "pretrained", "progress"},
-    {"losses", "jumps", "training", "samplers", "guidance", "editing", "metrics"},
+    {"hardware", "team", "memory", "losses", "jumps", "training", "samplers", "guidance", "editing", "metrics"},
     {"plotting", "page"},
     {"widgets"},
     {"checks"},

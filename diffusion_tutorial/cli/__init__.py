@@ -11,7 +11,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from diffusion_tutorial import __version__, doctor, run
+from diffusion_tutorial import __version__, doctor, run, team
 from diffusion_tutorial.cli import edit, evaluate, sample, train
 from diffusion_tutorial.cli.common import UserError
 
@@ -25,11 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except KeyboardInterrupt as why:
-        print("\ninterrupted", file=sys.stderr)
+        if team.place()[0] == 0:
+            print("\ninterrupted", file=sys.stderr)
         return 143 if isinstance(why, run.Ended) else 130
     except (UserError, ImportError, OSError, ValueError, RuntimeError) as problem:
         message = " ".join(str(problem).split()) or type(problem).__name__
-        print(f"diffusion-tutorial: {message}", file=sys.stderr)
+        if team.place()[0] == 0 or isinstance(
+            problem, (OSError, RuntimeError)
+        ):  # other mistakes are the same in every process
+            print(f"diffusion-tutorial: {message}", file=sys.stderr)
         return 2
 
 

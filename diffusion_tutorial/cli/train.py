@@ -8,6 +8,7 @@ from typing import Any
 from diffusion_tutorial import run, subjects
 from diffusion_tutorial.cli.common import UserError, _seed, check_folder, command, shown
 from diffusion_tutorial.subjects import Trainable
+from diffusion_tutorial.team import join
 
 OPTIONS: dict[str, dict[str, Any]] = {  # of settings that several have, by name; what else there is says its own
     "width": dict(type=int, help="features of the U-Net, a multiple of 8 (%(default)s)"),
@@ -19,8 +20,8 @@ OPTIONS: dict[str, dict[str, Any]] = {  # of settings that several have, by name
     "t_bias": dict(type=float, help="1 draws every t equally often, 2 noisy ones more, 0.5 faint ones (%(default)s)"),
     "seed": dict(type=_seed, help="the same seed and steps give the same weights, on a CPU (%(default)s)"),
     "precision": dict(
-        choices=["auto", "float32", "bfloat16"],
-        help="of the network's arithmetic; auto: bfloat16 where the hardware has it (%(default)s)",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        help="of the network's arithmetic; auto: bfloat16 where the hardware has it, float16 on older GPUs (%(default)s)",
     ),
 }
 
@@ -41,6 +42,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         for setting, value in what.settings.items():
             _add_setting(part, what, setting, value)
         part.add_argument("--compile", action="store_true", help="hand the network to torch.compile")
+        says = "print how much memory it needs, by calculation, and train nothing"
+        part.add_argument("--plan", action="store_true", help=says)
         if what.evaluate:
             judged = "samples drawn and measured at the end (%(default)s)"
             part.add_argument("--evaluate", type=int, default=what.evaluate, metavar="N", help=judged)
@@ -71,10 +74,16 @@ def _train(options: argparse.Namespace) -> int:
             f"--resume: there is no checkpoint in {options.out}; start without --resume, or name the folder by --out"
         )
     way = dict(resume=options.resume, anew=options.anew, compile=options.compile, evaluate=evaluate)
-    if not (options.resume or options.anew):
+    if not (options.resume or options.anew or options.plan):
         run.refuse_what_is_there(options.out, what.name)  # before a folder is read, or a set is fetched
-    what, settings = what.given(settings)
-    run.train(what, options.out, settings, steps, seconds, **way)
+    team = join(run.device())
+    with team.hushed():
+        with team.first():
+            what, settings = what.given(settings)
+        if options.plan:
+            run.plan(what, settings)
+        else:
+            run.train(what, options.out, settings, steps, seconds, **way)
     return 0
 
 
