@@ -110,7 +110,7 @@ class Subject(Trainable):
         """The card's lines about the weights that a training began with: which, and of a shipped model how it was made."""
         path = pretrained.path(start)
         made = pretrained.card(start) if start in pretrained.SHIPPED else {}
-        told = {name: made[name] for name in ("steps", "batch_size", "seconds", "command") if name in made}
+        told = {name: made[name] for name in ("start", "steps", "batch_size", "seconds", "command") if name in made}
         return {"file": path.name, "sha256": pretrained.sha256(path)} | told
 
     def _start(self, model: Denoiser, start: str) -> None:
