@@ -50,6 +50,25 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
         raise
 
 
+def write_whole_folder(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Call write(aside), then rename the folder aside to `path`: it appears whole or not at all; a folder that is there is replaced."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before, after = _around(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=before, suffix=after) as room:
+        new, old = Path(room) / "new", Path(room) / "old"
+        new.mkdir()
+        write(new)
+        if path.exists():
+            os.rename(path, old)
+        try:
+            os.rename(new, path)
+        except BaseException:
+            if old.exists():
+                os.rename(old, path)
+            raise
+
+
 def _around(path: Path) -> tuple[str, str]:
     """What stands before and after the random part in the name of a file written aside; short for a long name too."""
     name = path.name.encode(errors="ignore")[:100].decode(errors="ignore")
