@@ -41,9 +41,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
         write(Path(aside))
         with open(aside, "rb+") as written:  # Windows syncs only what may be written
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(aside, 0o666 & ~umask)
+        os.chmod(aside, 0o666 & ~_umask())
         os.replace(aside, path)
     except BaseException:
         os.unlink(aside)
@@ -59,6 +57,9 @@ def write_whole_folder(path: str | Path, write: Callable[[Path], object]) -> Non
         new, old = Path(room) / "new", Path(room) / "old"
         new.mkdir()
         write(new)
+        for file in new.rglob("*"):
+            if file.is_file():
+                os.chmod(file, 0o666 & ~_umask())
         if path.exists():
             os.rename(path, old)
         try:
@@ -67,6 +68,13 @@ def write_whole_folder(path: str | Path, write: Callable[[Path], object]) -> Non
             if old.exists():
                 os.rename(old, path)
             raise
+
+
+def _umask() -> int:
+    """Which permissions new files of this process go without; to read it is to set it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def _around(path: Path) -> tuple[str, str]:

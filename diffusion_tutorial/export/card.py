@@ -57,7 +57,8 @@ images = pipe({prompts}, num_inference_steps=100, guidance_scale={w:g}).images
 
 {facts}
 """
-USUAL = "Without another word it draws as diffusion-tutorial does: {steps} steps of {sampler}, guidance scale {w:g}."
+USUAL = "Without another word it takes {steps} {walk}, with guidance scale {w:g}."
+WALKS = {"dpm++": "steps of DPM-Solver++(2M)", "jump": "step, a jump by DDIM"}
 LABELS = "A prompt is a label, by name ({names}) or by number from 0 on; `None` is any picture."
 WORDS = (
     "A prompt is a sentence of the {n} words that the model learned; another word is refused, and the nearest known ones "
@@ -72,7 +73,6 @@ def text(subject: Subject, model: Denoiser, walk: Walk, about: dict) -> str:
     reads = isinstance(model.net, TextUNet)
     names = [] if reads else [str(name) for name in subject.condition.names]
     prompts = [subject.condition.example] if reads else names[:3]
-    sampler = {"dpm++": "DPM-Solver++(2M)", "jump": "DDIM, a jump,"}[walk.sampler]
     return FRONT.format(
         licence=licence(about.get("licence", "")),
         task="text-to-image" if reads else "unconditional-image-generation",
@@ -81,7 +81,7 @@ def text(subject: Subject, model: Denoiser, walk: Walk, about: dict) -> str:
         home=HOME,
         version=__version__,
         prompts=str(prompts).replace("'", '"'),
-        usual=USUAL.format(steps=walk.steps, sampler=sampler, w=walk.w),
+        usual=USUAL.format(steps=walk.steps, walk=WALKS[walk.sampler], w=walk.w),
         w=walk.w,
         says=WORDS.format(n=len(model.net.tokenizer.words)) if reads else LABELS.format(names=", ".join(names[:10])),
         T=len(model.alpha_bar) - 1,

@@ -81,19 +81,18 @@ def _pipeline(model: Denoiser, subject: Subject, walk: Walk) -> tuple[Any, str]:
     diffusers = optional("diffusers", "accelerate")
     from diffusion_tutorial.export.hub import labels, pipeline, words
 
-    network: Any
-    if isinstance(model.net, TextUNet):
-        network = words.WordNetwork(model.net.config)
-    else:
-        network = labels.LabelNetwork(model.net.config, list(subject.condition.names))
-    network.net.load_state_dict(model.net.state_dict())
     once = walk.sampler == "jump" and walk.steps == 1
     if walk.sampler != "dpm++" and not once:
         raise ValueError(f"expected a walk by dpm++, or by one jump, got {walk.steps} of {walk.sampler}")
-    scheduler = getattr(diffusers, "DDIMScheduler" if once else "DPMSolverMultistepScheduler")
     times = samplers.times(walk.steps, len(model.alpha_bar) - 1, walk.spacing, model.alpha_bar)
     own = {"timesteps": [t - 1 for t in times[:-1]], "guidance_scale": walk.w}
-    pipe = pipeline.TutorialPipeline(network.eval(), scheduler.from_config(schedule(model)), own)
+    if isinstance(model.net, TextUNet):
+        network = words.WordNetwork(model.net.config, own)
+    else:
+        network = labels.LabelNetwork(model.net.config, list(subject.condition.names), own)
+    network.net.load_state_dict(model.net.state_dict())
+    scheduler = getattr(diffusers, "DDIMScheduler" if once else "DPMSolverMultistepScheduler")
+    pipe = pipeline.TutorialPipeline(network.eval(), scheduler.from_config(schedule(model)))
     return pipe, type(network).__module__
 
 

@@ -87,7 +87,7 @@ def _traced(model: Denoiser) -> Any:
     torch.backends.mha.set_fastpath_enabled(False)  # one fused operation, which ONNX does not know
     try:
         program = torch.onnx.export(
-            Guesses(model),
+            Guesses(model).eval(),
             (x_t, t, cond),
             input_names=["x_t", "t", "cond"],
             output_names=["x0_hat", "eps_hat"],

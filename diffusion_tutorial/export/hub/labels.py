@@ -11,10 +11,10 @@ from diffusion_tutorial.models.unet import UNet
 
 
 class LabelNetwork(Network):
-    """sizes: those of a `UNet`. names: what its labels are called, in order."""
+    """sizes: those of a `UNet`. names: what its labels are called, in order. walk: see `Network`."""
 
     @register_to_config
-    def __init__(self, sizes: dict, names: list[str]):
+    def __init__(self, sizes: dict, names: list[str], walk: dict):
         super().__init__()
         self.net = UNet(**sizes)
 

@@ -13,7 +13,10 @@ from torch import Tensor
 
 
 class Network(ModelMixin, ConfigMixin):
-    """`net(x_t, t, cond)` as `unet(sample, timestep, cond).sample`, where timestep is t - 1: 0 is the first noisy step."""
+    """`net(x_t, t, cond)` as `unet(sample, timestep, cond).sample`, where timestep is t - 1: 0 is the first noisy step.
+
+    Its configuration also has `walk`, how to draw with it where a call does not say: `timesteps` and `guidance_scale`.
+    """
 
     net: Any
 

@@ -18,13 +18,12 @@ from torch import Tensor
 class TutorialPipeline(DiffusionPipeline):
     """Draws what the network is asked for. Set another scheduler by `pipe.scheduler = X.from_config(pipe.scheduler.config)`.
 
-    walk: how to draw where a call does not say, `timesteps` in diffusers' count (our t is its t + 1) and `guidance_scale`.
+    It counts times as diffusers does: the tutorial's t is its t + 1.
     """
 
-    def __init__(self, unet: Any, scheduler: Any, walk: dict):
+    def __init__(self, unet: Any, scheduler: Any):
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
-        self.register_to_config(walk=walk)
 
     @torch.no_grad()
     def __call__(
@@ -52,7 +51,7 @@ class TutorialPipeline(DiffusionPipeline):
             raise ValueError(
                 f"expected a negative prompt for each of {len(asked)} prompts, at least one; got {len(away)}"
             )
-        w = self.config.walk["guidance_scale"] if guidance_scale is None else guidance_scale
+        w = self.unet.config.walk["guidance_scale"] if guidance_scale is None else guidance_scale
         if negative_prompt is not None and w == 1:
             raise ValueError("negative_prompt acts by guidance, and guidance_scale=1 is none: choose another scale")
         cond, away = (self.unet.encode(each).to(self.device) for each in (asked, away))
@@ -84,7 +83,7 @@ class TutorialPipeline(DiffusionPipeline):
         """
         beta = np.array(self.scheduler.config.trained_betas, dtype=np.float64)
         self.scheduler.alphas_cumprod = torch.from_numpy(np.cumprod(1 - beta))
-        own, takes = self.config.walk["timesteps"], inspect.signature(self.scheduler.set_timesteps).parameters
+        own, takes = self.unet.config.walk["timesteps"], inspect.signature(self.scheduler.set_timesteps).parameters
         if timesteps is None and n is None and "timesteps" in takes:
             timesteps = own
         if timesteps is None:

@@ -10,10 +10,10 @@ from diffusion_tutorial.models.text_unet import TextUNet
 
 
 class WordNetwork(Network):
-    """sizes: those of a `TextUNet`, and the words that it knows."""
+    """sizes: those of a `TextUNet`, and the words that it knows. walk: see `Network`."""
 
     @register_to_config
-    def __init__(self, sizes: dict):
+    def __init__(self, sizes: dict, walk: dict):
         super().__init__()
         self.net = TextUNet(**sizes)
 
