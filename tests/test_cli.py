@@ -337,7 +337,7 @@ def test_doctor_names_the_package_that_is_missing(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("form", "name"), [("diffusers", "folder"), ("onnx", "digits.onnx")])
-def test_export_writes_says_so_and_writes_over_nothing(own_weights, tmp_path, capsys, form, name):
+def test_export_writes_says_so_and_writes_over_nothing(own_weights, tmp_path, capsys, form, name, as_learner):
     pytest.importorskip({"diffusers": "diffusers", "onnx": "onnxscript"}[form])
     export = ["export", form, "digits", str(tmp_path / name), "--weights", str(own_weights)]
     assert cli.main(export) == 0 and [found.name for found in tmp_path.iterdir()] == [name]

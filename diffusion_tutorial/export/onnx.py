@@ -6,6 +6,7 @@ does that. What it needs besides stands in the file's metadata, as JSON: `metada
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ def _traced(model: Denoiser) -> Any:
     quick = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one fused operation, which ONNX does not know
     try:
+        warnings.filterwarnings("ignore", "# The axis name")  # that three inputs share their first axis is meant
         program = torch.onnx.export(
             Guesses(model).eval(),
             (x_t, t, cond),
