@@ -7,6 +7,8 @@ does that. What it needs besides stands in the file's metadata, as JSON: `metada
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,25 +80,30 @@ def metadata(model: Denoiser, subject: Subject, walk: Walk, about: dict) -> dict
 
 def _traced(model: Denoiser) -> Any:
     """The graph, with a batch of any size."""
-    model = model.cpu().eval()
-    x_t, t = torch.zeros(2, *model.net.shape), torch.ones(2, dtype=torch.int64)
-    cond = model.net.null_like(
-        torch.zeros((2, model.net.tokenizer.length) if isinstance(model.net, TextUNet) else 2, dtype=torch.int64)
-    )
+    model, net = model.cpu().eval(), model.net
+    told = (2, net.tokenizer.length) if isinstance(net, TextUNet) else (2,)
+    cond = net.null_like(torch.zeros(told, dtype=torch.int64))
     batch = torch.export.Dim("batch")
-    quick = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one fused operation, which ONNX does not know
-    try:
+    with _without_fastpath(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "# The axis name")  # that three inputs share their first axis is meant
         program = torch.onnx.export(
             Guesses(model).eval(),
-            (x_t, t, cond),
+            (torch.zeros(2, *net.shape), torch.ones(2, dtype=torch.int64), cond),
             input_names=["x_t", "t", "cond"],
             output_names=["x0_hat", "eps_hat"],
             dynamic_shapes={name: {0: batch} for name in ("x_t", "t", "cond")},
             external_data=False,
             verbose=False,
         )
-    finally:
-        torch.backends.mha.set_fastpath_enabled(quick)
     return program.model_proto
+
+
+@contextmanager
+def _without_fastpath() -> Iterator[None]:
+    """Within the `with`, torch computes attention step by step, and not by one fused operation that ONNX does not know."""
+    usual = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(usual)
