@@ -4,7 +4,7 @@ Used in "Meet the professionals". What is said of the model is what its own card
 """
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from diffusion_tutorial import __version__
 from diffusion_tutorial.models.text_unet import TextUNet
@@ -70,9 +70,9 @@ FACTS = {"data": "Trained on", "licence": "Licence", "parameters": "Parameters",
 
 def text(subject: Subject, model: Denoiser, walk: Walk, about: dict) -> str:
     """The README.md: from a model, how it is drawn with, and its json card (that of somebody's own weights may be empty)."""
-    reads = isinstance(model.net, TextUNet)
-    names = [] if reads else [str(name) for name in subject.condition.names]
-    prompts = [subject.condition.example] if reads else names[:3]
+    reads, condition = isinstance(model.net, TextUNet), cast(Any, subject.condition)
+    names = [] if reads else list(condition.names)
+    prompts = [condition.example] if reads else names[:3]
     return FRONT.format(
         licence=licence(about.get("licence", "")),
         task="text-to-image" if reads else "unconditional-image-generation",

@@ -65,6 +65,7 @@ def write(path: Path, model: Denoiser, subject: Subject, walk: Walk, about: dict
 
 def metadata(model: Denoiser, subject: Subject, walk: Walk, about: dict) -> dict[str, Any]:
     """What a sampler and a page need to know: alpha_bar for t = 0..T, the range, the usual walk, what a condition is."""
+    condition: Any = subject.condition
     told: dict[str, Any] = {
         "model": about.get("model", subject.title),
         "licence": about.get("licence", subject.licence),
@@ -75,7 +76,7 @@ def metadata(model: Denoiser, subject: Subject, walk: Walk, about: dict) -> dict
     if isinstance(model.net, TextUNet):
         tokens = {"pad": PAD, "start": START, "first_word": START + 1, "length": model.net.tokenizer.length}
         return told | {"words": list(model.net.tokenizer.words), "tokens": tokens}
-    return told | {"labels": [str(name) for name in subject.condition.names], "any": model.net.labels}
+    return told | {"labels": list(condition.names), "any": model.net.labels}
 
 
 def _traced(model: Denoiser) -> Any:
@@ -86,7 +87,7 @@ def _traced(model: Denoiser) -> Any:
     batch = torch.export.Dim("batch")
     with _without_fastpath(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "# The axis name")  # that three inputs share their first axis is meant
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             Guesses(model).eval(),
             (torch.zeros(2, *net.shape), torch.ones(2, dtype=torch.int64), cond),
             input_names=["x_t", "t", "cond"],
