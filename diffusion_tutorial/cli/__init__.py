@@ -1,4 +1,4 @@
-"""The command `diffusion-tutorial`: train, sample, evaluate, edit, and ask what this machine can do.
+"""The command `diffusion-tutorial`: train, sample, evaluate, edit, export, and ask what this machine can do.
 
 From "Learn to guess the noise" on.
 
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from diffusion_tutorial import __version__, doctor, run, team
-from diffusion_tutorial.cli import edit, evaluate, sample, train
+from diffusion_tutorial.cli import edit, evaluate, export, sample, train
 from diffusion_tutorial.cli.common import UserError
 
 
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="diffusion-tutorial", description="Train and sample the tutorial's models.")
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for part in (train, sample, evaluate, edit):
+    for part in (train, sample, evaluate, edit, export):
         part.add(commands)
     says = "what this machine has, what will be slow, what to do"
     commands.add_parser("doctor", help=says, description=says).set_defaults(run=lambda options: doctor.report())

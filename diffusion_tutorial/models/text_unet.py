@@ -81,7 +81,7 @@ class TextUNet(nn.Module):
         if cond is None:
             cond = self.null_like(t[:, None].expand(-1, self.tokenizer.length))
         else:
-            self.check_cond(cond, len(t))
+            self.check_cond(cond, t.shape[0])
         words, there = self.text(cond)
         mean = (words * there[..., None]).sum(1) / there.sum(1, keepdim=True)
         emb = F.silu(self.time(t) + self.mean(mean))

@@ -64,7 +64,7 @@ class UNet(nn.Module):
         if cond is None:
             cond = torch.full_like(t, self.labels)
         else:
-            self.check_cond(cond, len(t))
+            self.check_cond(cond, t.shape[0])
         emb = F.silu(self.time(t) + self.label(cond))
         seen = torch.cat([x_t, self.sketch(cond).view_as(x_t)], dim=1)
         h = self.stem(F.pixel_unshuffle(seen, 2))
@@ -90,14 +90,14 @@ class UNet(nn.Module):
 
 def check_pictures(x: Tensor, shape: tuple[int, int, int]) -> None:
     """A ValueError that says what came, unless x is a batch, at least one, of pictures of this shape."""
-    if x.shape[1:] != shape or not len(x):
+    if x.shape[1:] != shape or x.shape[0] == 0:
         wanted = "(batch, {}, {}, {})".format(*shape)
         raise ValueError(f"expected pictures of shape {wanted}, at least one, got {tuple(x.shape)}")
 
 
 def can_look(cond: Tensor) -> bool:
     """Whether a look at the values costs nothing: an accelerator would be waited for, a compiled network cut in two."""
-    return cond.is_cpu and len(cond) > 0 and not torch.compiler.is_compiling()
+    return not torch.compiler.is_compiling() and cond.is_cpu and len(cond) > 0
 
 
 class Waves(nn.Module):

@@ -158,6 +158,10 @@ class Cifar(_OfPhotos, Subject):
 """,
         "edit": """  diffusion-tutorial edit cifar dog.png --weights runs/cifar/cifar.safetensors --label dog --to cat --out cat.png
 """,
+        "diffusers": """  diffusion-tutorial export diffusers cifar photographs --weights runs/cifar/cifar.safetensors
+""",
+        "onnx": """  diffusion-tutorial export onnx cifar cifar.onnx --weights runs/cifar/cifar.safetensors
+""",
     }
 
     def draw_data(self, settings: dict) -> Draw:

@@ -124,6 +124,13 @@ class Digits(Subject):
 """,
         "edit": """  diffusion-tutorial edit digits three.png --label 3 --to 8 --out eight.png
 """,
+        "diffusers": """  diffusion-tutorial export diffusers digits digits-for-diffusers
+      a folder that diffusers loads by itself: DiffusionPipeline.from_pretrained(DIR, trust_remote_code=True)
+  diffusion-tutorial export diffusers digits jump --weights digits-jump
+""",
+        "onnx": """  diffusion-tutorial export onnx digits digits.onnx
+      (x_t, t, cond) -> (x0_hat, eps_hat), a batch of any size; alpha_bar is in the file's metadata
+""",
     }
 
     def draw_data(self, settings: dict) -> Draw:

@@ -61,6 +61,10 @@ class Folder(Subject):
 """,
         "edit": """  diffusion-tutorial edit folder my.png --weights runs/folder/folder.safetensors --label cats --to dogs --out dog.png
 """,
+        "diffusers": """  diffusion-tutorial export diffusers folder mine --weights runs/folder/folder.safetensors
+""",
+        "onnx": """  diffusion-tutorial export onnx folder mine.onnx --weights runs/folder/folder.safetensors
+""",
     }
     found: folder.Pictures | None = None
 

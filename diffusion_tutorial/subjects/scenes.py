@@ -142,6 +142,12 @@ class Scenes(Subject):
   diffusion-tutorial edit scenes cat.png --prompt "a cat" --to "a dog" --mask cat-mask.png --strength 0.8 --out dog.png
       only where the mask is white; the rest comes back as it was. Without a mask the model finds out where
 """,
+        "diffusers": """  diffusion-tutorial export diffusers scenes scenes-for-diffusers
+      its README.md is a model card; huggingface-cli upload NAME/scenes scenes-for-diffusers publishes it as yours
+""",
+        "onnx": """  diffusion-tutorial export onnx scenes scenes.onnx
+      cond are tokens; the words that they stand for are in the metadata too
+""",
     }
 
     def draw_data(self, settings: dict) -> Draw:
