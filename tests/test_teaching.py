@@ -103,7 +103,7 @@ steps.</details>
     def test_every_question_has_one_right_answer(self, lesson):
         found = len(re.findall(r"<summary[^>]*>A\. ", "".join(cell.source for cell in notebook(lesson).cells)))
         assert found == len(lesson.questions)
-        for _, block in lesson.questions:
+        for block in lesson.questions:
             assert sum(answer.right for answer in block.answers) == 1, block.text
             assert len(block.answers) >= 2 and all(answer.feedback for answer in block.answers)
 
@@ -134,7 +134,7 @@ class TestNotes:
                 known = teaching.checks.EXERCISES[block.exercise]
                 assert all(sentence in text for sentence in known.mistakes)
                 assert inspect.getsource(known.answer).strip() in text
-        for _, block in lesson.questions:
+        for block in lesson.questions:
             (right,) = (answer for answer in block.answers if answer.right)
             assert f". **{teaching.one_line(right.text)}** {teaching.one_line(right.feedback)}" in text
 
@@ -218,7 +218,7 @@ class TestQuizBank:
         assert all(c.startswith("$course$/top/") and lesson.title in c for c, lesson in zip(categories, LESSONS))
 
     def test_answers_and_feedback_are_those_of_the_lesson(self):
-        asked = [block for lesson in LESSONS for _, block in lesson.questions]
+        asked = [block for lesson in LESSONS for block in lesson.questions]
         found = [question for question in self.BANK if question.get("type") == "multichoice"]
         assert len(asked) == len(found)
         for block, question in zip(asked, found):

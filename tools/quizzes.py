@@ -18,7 +18,7 @@ def bank(lessons: list[reading.Lesson]) -> str:
         _text(
             category, "category", f"$course$/top/Diffusion tutorial/{lesson.stem[:2]} {lesson.title.replace('/', '//')}"
         )
-        for number, (section, block) in enumerate(lesson.questions, 1):
+        for number, block in enumerate(lesson.questions, 1):
             quiz.append(_question(f"{lesson.stem[:2]}.{number:02d} {lesson.title}", block))
     ET.indent(quiz)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(quiz, encoding="unicode") + "\n"

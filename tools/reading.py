@@ -15,7 +15,6 @@ from nbformat import NotebookNode
 
 DETAILS = re.compile(r"<details>\s*<summary[^>]*>(.*?)</summary>(.*?)</details>", re.S)
 RIGHT = re.compile(r"(Right|Yes)\b")  # so begins what is said to a right answer, and to no other
-ROOM = r"## .*([Qq]uiz|Recap|Read on)|#+ Check your understanding"
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,9 @@ class Lesson:
         return groups
 
     @property
-    def questions(self) -> list[tuple[Section, Block]]:
-        """Every question, and the section that it stands in."""
-        return [(section, block) for section in self.sections for block in section.of("question")]
+    def questions(self) -> list[Block]:
+        """Every question, in order."""
+        return [block for section in self.sections for block in section.of("question")]
 
 
 def lessons() -> list[Lesson]:

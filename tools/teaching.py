@@ -15,13 +15,13 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import diffusion_tutorial
 import markup
 import order
 import plans
 import quizzes
 import reading
 
+import diffusion_tutorial
 from diffusion_tutorial import checks
 
 FOLDER = order.ROOT / "docs" / "teaching"
@@ -59,7 +59,7 @@ def _rest(lesson: reading.Lesson) -> Iterator[str]:
     yield "## Exercises: what goes wrong, and the answers"
     yield from (exercise(block) for section in lesson.sections for block in section.of("exercise"))
     yield "## The quizzes, with their answers"
-    yield from (question(block) for _, block in lesson.questions)
+    yield from (question(block) for block in lesson.questions)
 
 
 def minutes(lesson: reading.Lesson) -> str:
