@@ -102,6 +102,12 @@ class Lesson:
         return [block for section in self.sections for block in section.of("question")]
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of a paragraph, on one line each, however its lines were broken."""
+    line = " ".join(text.split())
+    return re.split(r"(?:(?<=[.?!])|(?<=[.?!]\*\*)|(?<=[.?!]\)))(?<!al\.)\s+(?=[A-Z“*$`\[(0-9])", line)
+
+
 def lessons() -> list[Lesson]:
     """All lessons that there are, in reading order."""
     return [read(path) for path in order.lessons()]

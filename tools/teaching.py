@@ -92,7 +92,7 @@ def _guesses(lesson: reading.Lesson) -> Iterator[str]:
             if block.kind == "predict":
                 after = next((b.text for b in section.blocks[place + 1 :] if b.kind == "paragraph"), "")
                 asks = re.sub(r"\A\*\*.*?\*\*\s*", "", one_line(block.text))
-                yield f"- *{section.title}*: {asks}" + (f"\n\n  Then: {first_sentence(after)}" if after else "")
+                yield f"- *{section.title}*: {asks}" + (f"\n\n  Then: {reading.sentences(after)[0]}" if after else "")
 
 
 def _pitfalls(lesson: reading.Lesson) -> Iterator[str]:
@@ -113,11 +113,6 @@ def question(block: reading.Block) -> str:
         text = one_line(answer.text)
         lines.append(f"- {letter}. {f'**{text}**' if answer.right else text} {one_line(answer.feedback)}")
     return "\n".join(lines)
-
-
-def first_sentence(text: str) -> str:
-    """The first sentence of a paragraph, however its lines were broken."""
-    return re.split(r"(?<=[.?!])\s+(?=[A-Z“*$\[(])", one_line(text), maxsplit=1)[0]
 
 
 def one_line(text: str) -> str:
