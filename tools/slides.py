@@ -108,9 +108,11 @@ def deck(lesson: Lesson) -> list[list[Slide]]:
 def title(lesson: Lesson) -> Slide:
     """The first slide: the title and the sentences that open the lesson."""
     first = lesson.sections[0]
-    opening, makes = first.of("paragraph")[:2]
-    body = "".join(f"<p>{markup.inline(sentence, LINK)}</p>" for sentence in reading.sentences(opening.text)[:3])
-    return Slide("title", lesson.title, body, [opening.text, makes.text, lesson.times])
+    said = [
+        block.text for block in first.blocks[: first.blocks.index(first.of("list")[0])] if block.kind == "paragraph"
+    ]
+    body = "".join(f"<p>{markup.inline(sentence, LINK)}</p>" for sentence in reading.sentences(said[0])[:3])
+    return Slide("title", lesson.title, body, [*said, lesson.times])
 
 
 def of_section(section: Section, chapter: str) -> list[Slide]:
@@ -118,15 +120,25 @@ def of_section(section: Section, chapter: str) -> list[Slide]:
     stack = Stack(section, chapter)
     blocks = [block for block in section.blocks if block.kind not in ("heading", "setup")]
     if section.level == 1:
-        aims = next(place for place, block in enumerate(blocks) if block.kind == "list")
-        blocks = blocks[aims:]
+        blocks = blocks[blocks.index(section.of("list")[0]) :]
     for place, block in enumerate(blocks):
-        draw(stack, block, opens=not place)
+        following = blocks[place + 1].kind if place + 1 < len(blocks) else ""
+        if following == "figure" and prepares(block):
+            stack.said.append(f"```python\n{block.text}\n```")
+        else:
+            draw(stack, block, opens=not place)
         if section.level == 1 and not place:
             stack.flush()
             stack.slides[0].heading = "You will learn"
     stack.flush()
     return stack.slides
+
+
+def prepares(block: Block) -> bool:
+    """Whether a cell only makes what the next figure shows: a few lines that define and print nothing."""
+    if block.kind != "code" or re.search(r"^(def|class) ", block.text, re.M):
+        return False
+    return len(block.text.splitlines()) <= 6 and not block.cell.outputs  # type: ignore[union-attr]
 
 
 def draw(stack: Stack, block: Block, opens: bool) -> None:
@@ -137,7 +149,7 @@ def draw(stack: Stack, block: Block, opens: bool) -> None:
         if short := shortened(text, opens):
             stack.show(f"<p>{markup.inline(short, LINK)}</p>", lines_of(short))
     elif kind == "equation":
-        stack.show(markup.rendered(text, LINK), 2.2 + 1.2 * text.count(r"\\"))
+        stack.show(f'<div class="equation">{markup.rendered(text, LINK)}</div>', 2.2 + 1.2 * text.count(r"\\"))
     elif kind == "list":
         short = "\n".join(shortened_item(item) for item in re.split(r"\n(?=[-*] |\d+\. )", text))
         stack.show(
@@ -208,12 +220,13 @@ def code(stack: Stack, block: Block) -> None:
 
 def rows_of(text: str) -> float:
     """How many lines of a slide code takes, long lines wrapped, with the space after it."""
-    return 0.67 * sum(max(1, math.ceil(len(line) / CODE)) for line in text.rstrip().splitlines()) + 0.7
+    lines = re.sub(r"\n{3,}", "\n\n", text.rstrip()).splitlines()
+    return 0.67 * sum(max(1, math.ceil(len(line) / CODE)) for line in lines) + 0.7
 
 
 def highlighted(source: str) -> str:
-    """Python in colours."""
-    return highlight(source, PythonLexer(), HtmlFormatter(cssclass="code"))
+    """Python in colours, without its wide gaps."""
+    return highlight(re.sub(r"\n{3,}", "\n\n", source), PythonLexer(), HtmlFormatter(cssclass="code"))
 
 
 def figures(block: Block) -> Iterator[tuple[str, list[str]]]:
