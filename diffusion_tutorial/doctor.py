@@ -108,7 +108,7 @@ def _speed() -> dict[str, float | None]:
 
 def seconds_to_draw() -> float:
     """How long the first cell of "Start here" takes: sixteen digits in 50 steps on the CPU."""
-    model = pretrained.load("digits")
+    model = pretrained.denoiser("digits")
     static = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     began = time.perf_counter()
     samplers.draw(model, static, samplers.times(50), model.alpha_bar, cond=torch.arange(16) % 10)
