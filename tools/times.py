@@ -9,7 +9,8 @@ stub of an exercise belongs to the exercise. Sections whose heading ends in "(op
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, field
 
 from nbformat import NotebookNode
 
@@ -65,25 +66,54 @@ def sections(markdown: str) -> list[str]:
     return ["".join(piece) for piece in pieces if piece]
 
 
-def count(notebook: NotebookNode) -> tuple[Count, Count]:
-    """What the lesson asks without its optional sections, and what those ask."""
-    main, optional = Count(), Count()
+@dataclass
+class Part:
+    """What stands under one heading, up to the next of any level: prose as text, and code cells."""
+
+    title: str = ""
+    level: int = 0
+    optional: bool = False
+    pieces: list[str | NotebookNode] = field(default_factory=list)
+
+    @property
+    def count(self) -> Count:
+        """What this part asks of a learner."""
+        asked = Count()
+        for piece in self.pieces:
+            if isinstance(piece, str):
+                asked.words += words(piece)
+                asked.questions += len(re.findall(r"<summary[^>]*>A\. ", piece))
+            else:
+                asked.lines += idea_lines(piece.source)
+                asked.figures += len(set(FIGURE.findall(piece.source)))
+                asked.exercises += exercises(piece.source)
+        return asked
+
+
+def parts(notebook: NotebookNode) -> list[Part]:
+    """The lesson cut at its headings; what stands below an optional heading is optional, until the next of its level."""
+    found = [Part()]
     level = 0  # of the optional section's heading while inside one, else 0
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            for section in sections(cell.source):
-                heading = re.match(r"(#+) (.*)", section)
-                if heading and (not level or len(heading[1]) <= level):
-                    level = len(heading[1]) if heading[2].rstrip().endswith("(optional)") else 0
-                into = optional if level else main
-                into.words += words(section)
-                into.questions += len(re.findall(r"<summary[^>]*>A\. ", section))
-        elif cell.cell_type == "code":
-            into = optional if level else main
-            into.lines += idea_lines(cell.source)
-            into.figures += len(set(FIGURE.findall(cell.source)))
-            into.exercises += exercises(cell.source)
-    return main, optional
+        for piece in sections(cell.source) if cell.cell_type == "markdown" else [cell]:
+            heading = re.match(r"(#+) (.*)", piece) if isinstance(piece, str) else None
+            if heading and (not level or len(heading[1]) <= level):
+                level = len(heading[1]) if heading[2].rstrip().endswith("(optional)") else 0
+            if heading:
+                found.append(Part(heading[2].strip(), len(heading[1]), bool(level)))
+            found[-1].pieces.append(piece)
+    return [part for part in found if part.pieces]
+
+
+def total(counts: Iterable[Count]) -> Count:
+    """The sum, kind by kind."""
+    return Count(*map(sum, zip(*(astuple(count) for count in (Count(), *counts)))))
+
+
+def count(notebook: NotebookNode) -> tuple[Count, Count]:
+    """What the lesson asks without its optional sections, and what those ask."""
+    cut = parts(notebook)
+    return total(p.count for p in cut if not p.optional), total(p.count for p in cut if p.optional)
 
 
 def learning(notebook: NotebookNode, seconds: float) -> tuple[int, int]:

@@ -45,5 +45,7 @@ def parser() -> argparse.ArgumentParser:
     for part in (train, sample, evaluate, edit, export):
         part.add(commands)
     says = "what this machine has, what will be slow, what to do"
-    commands.add_parser("doctor", help=says, description=says).set_defaults(run=lambda options: doctor.report())
+    examine = commands.add_parser("doctor", help=says, description=says)
+    examine.add_argument("--json", action="store_true", help="in one line, to compare the machines of a room")
+    examine.set_defaults(run=lambda options: doctor.report(options.json))
     return top
