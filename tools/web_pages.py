@@ -30,7 +30,7 @@ def parts() -> Iterable[tuple[str, list[Path]]]:
 def contents() -> str:
     """The table of contents, which Sphinx reads: the lessons part by part, and what to look things up in."""
     trees = [(name, [f"notebooks/{path.stem}" for path in paths]) for name, paths in parts()]
-    trees += [("Look it up", ["docs/glossary", "references", "models", "benchmarks/README", "install"])]
+    trees += [("Look it up", ["docs/glossary", "references", "models", "Results <benchmarks/README>", "install"])]
     return "\n\n".join(
         f"```{{toctree}}\n:hidden:\n:caption: {name}\n\n" + "\n".join(pages) + "\n```" for name, pages in trees
     )
@@ -99,7 +99,7 @@ def _card(path: Path) -> str:
     card = json.loads(path.read_text())
     name, _, what = card["model"].partition(": ")
     rows = [f"| {key} | {value} |" for key, value in _flat(card) if key != "model"]
-    return f"## {name}\n\n{what[:1].upper() + what[1:]}.\n\n| | |\n| --- | --- |\n" + "\n".join(rows)
+    return f"## {name}\n\n{what[:1].upper() + what[1:]}.\n\n| entry | value |\n| --- | --- |\n" + "\n".join(rows)
 
 
 def _flat(card: dict, before: str = "") -> Iterable[tuple[str, str]]:

@@ -25,7 +25,7 @@ SITE = ROOT / "site"
 MODULES, DRAW = SITE / "node_modules", SITE / "draw"
 # What a page loads of MathJax: the program, its letters, and what it fetches for a rare command
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions")
-COPIED = ("docs/glossary.md", "docs/first_light.png", "docs/scenes.png", "benchmarks/README.md")
+COPIED = ("docs/*.png", "docs/glossary.md", "benchmarks/README.md")
 
 
 def fetch() -> None:
@@ -53,9 +53,9 @@ def stage(source: Path) -> None:
     shutil.copytree(SITE, source, ignore=shutil.ignore_patterns("node_modules", "_build", "package*.json", "draw"))
     static = source / "_static"
     (static / "figures").mkdir()
-    for name in COPIED:
-        (source / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, source / name)
+    for path in (path for pattern in COPIED for path in ROOT.glob(pattern)):
+        (source / path.parent.name).mkdir(exist_ok=True)
+        shutil.copy(path, source / path.parent.name)
     notebooks = {path: nbformat.read(path, as_version=4) for path in lessons()}
     (source / "notebooks").mkdir()
     for path, notebook in notebooks.items():
