@@ -7,7 +7,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-saniti
 
 export PYTHON TORCH TORCH_INDEX PINS
 
-.PHONY: help lab test lint unit lessons notebooks badges lock dist venv clean
+.PHONY: help lab test lint unit lessons notebooks badges site lock dist venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test       lint, unit tests, then every notebook from top to bottom, its checked outputs compared"
 	@echo "make notebooks  run the notebooks again and save them with their outputs; some only: ONLY=\"start_here 04\""
 	@echo "make badges     write what is generated in notebooks and README (numbers, links, times), and run nothing"
+	@echo "make site       build the website into site/_build/html, from what the notebooks saved; runs nothing, needs npm"
 	@echo "make lock       resolve the dependencies again; newest versions: UPGRADE=1"
 	@echo "make dist       build the source distribution and the wheel into dist/, if what they hold is as it should be"
 	@echo "make clean      delete .venv and the caches"
@@ -55,6 +56,9 @@ notebooks: venv
 badges: venv
 	$(PY) tools/notebooks.py --no-run
 
+site: venv
+	$(PY) tools/website.py
+
 lock: venv
 	@$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv
 	$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)
@@ -64,5 +68,5 @@ dist: venv
 	$(PY) tools/dist.py
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info site/_build site/node_modules
 	find diffusion_tutorial tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -92,7 +92,9 @@ def outputs(saved: list[NotebookNode], path: Path, pictures: Path) -> list[Noteb
             parts += [still(output, pictures)]
         elif VIEW in data:
             parts += [f'<p class="alive">Its controls run Python. Bring it to life {ways(path)}.</p>']
-        elif "text/html" in data and "<script>" in data["text/html"]:  # it moves: the picture is for those without scripts
+        elif (
+            "text/html" in data and "<script>" in data["text/html"]
+        ):  # it moves: the picture is for those without scripts
             parts = [f"<noscript>{''.join(parts)}</noscript>", linked(data["text/html"])]
         elif "text/html" in data:
             done += [figure([*parts, caption(data["text/html"])])]

@@ -81,7 +81,9 @@ def references(notebooks: dict[Path, NotebookNode]) -> str:
     for paper, (who, title, paths) in sorted(found.items(), key=lambda item: item[1][0].lower()):
         lessons = ", ".join(f"[{TITLES[order.slug_of(path)]}](notebooks/{path.name})" for path in paths)
         lines.append(f"- {who}, *{title}*, [arXiv {paper}](https://arxiv.org/abs/{paper})  \n  {lessons}")
-    head = f"# References\n\nThe {len(lines)} papers that the lessons send you to, each with the lessons that do so.\n\n"
+    head = (
+        f"# References\n\nThe {len(lines)} papers that the lessons send you to, each with the lessons that do so.\n\n"
+    )
     return head + "\n".join(lines) + "\n"
 
 

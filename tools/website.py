@@ -116,7 +116,9 @@ def build(out: Path) -> Path:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=SITE / "_build", help="folder to write to; site/_build if not given")
+    parser.add_argument(
+        "--out", type=Path, default=SITE / "_build", help="folder to write to; site/_build if not given"
+    )
     try:
         pages = build(parser.parse_args().out.resolve())
     except RuntimeError as problem:
