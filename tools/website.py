@@ -104,9 +104,9 @@ def build(out: Path) -> Path:
     source, pages = out / "source", out / "html"
     stage(source)
     shutil.rmtree(pages, ignore_errors=True)
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "-d", out / "doctrees"]
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "-d", str(out / "doctrees")]
     path = {"PYTHONPATH": str(ROOT / "tools")}
-    if subprocess.run([*command, source, pages], env=os.environ | path).returncode:
+    if subprocess.run([*command, str(source), str(pages)], env=os.environ | path).returncode:
         raise RuntimeError("Sphinx warned, or did not finish: what it said stands above")
     if DRAW.is_dir():
         shutil.copytree(DRAW, pages / "draw")
