@@ -7,7 +7,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-saniti
 
 export PYTHON TORCH TORCH_INDEX PINS
 
-.PHONY: help lab test lint unit lessons notebooks badges teaching slides lock dist venv clean
+.PHONY: help lab test lint unit lessons notebooks badges site draw teaching slides lock dist venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,8 @@ help:
 	@echo "make test       lint, unit tests, then every notebook from top to bottom, its checked outputs compared"
 	@echo "make notebooks  run the notebooks again and save them with their outputs; some only: ONLY=\"start_here 04\""
 	@echo "make badges     write what is generated in notebooks and README (numbers, links, times), and run nothing"
+	@echo "make site       build the website into site/_build/html, from what the notebooks saved; runs nothing, needs npm"
+	@echo "make draw       put the weights beside the website's live figure, site/draw/, to see it alone"
 	@echo "make teaching   write the teachers' kit into build/teaching/: notes, plans, a sheet, the quizzes for Moodle"
 	@echo "make slides     write slides of every lesson into build/slides/; some only: ONLY=\"start_here 04\""
 	@echo "make lock       resolve the dependencies again; newest versions: UPGRADE=1"
@@ -64,6 +66,13 @@ teaching: venv
 slides: venv
 	$(PY) tools/slides.py $(ONLY)
 
+site: venv
+	$(PY) tools/website.py
+
+# What `make site` does for the figure alone; then serve site/draw/ with `python -m http.server`.
+draw: venv
+	$(PY) tools/draw_weights.py
+
 lock: venv
 	@$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv
 	$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)
@@ -73,5 +82,5 @@ dist: venv
 	$(PY) tools/dist.py
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info site/_build site/node_modules
 	find diffusion_tutorial tests tools notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

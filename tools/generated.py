@@ -39,12 +39,16 @@ def _setup() -> str:
 SETUP = _setup()
 
 
+def launch(path: Path) -> tuple[str, str]:
+    """Where a lesson can be run without installing anything: its addresses in Colab and on Binder."""
+    place, branch, file = HOME["repository"], HOME["branch"], f"notebooks/{path.name}"
+    colab = f"https://colab.research.google.com/github/{place}/blob/{branch}/{file}"
+    return colab, f"https://mybinder.org/v2/gh/{place}/{branch}?urlpath=lab/tree/{file}"
+
+
 def badges(path: Path) -> str:
     """The Colab and Binder badges of a lesson, as one line of Markdown."""
-    place, branch = HOME["repository"], HOME["branch"]
-    file = f"notebooks/{path.name}"
-    colab = f"https://colab.research.google.com/github/{place}/blob/{branch}/{file}"
-    binder = f"https://mybinder.org/v2/gh/{place}/{branch}?urlpath=lab/tree/{file}"
+    colab, binder = launch(path)
     return (
         f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
         f"[![Launch on Binder](https://mybinder.org/badge_logo.svg)]({binder})"
