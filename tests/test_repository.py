@@ -375,7 +375,7 @@ ORDER = [
     {"threads"},
     {"noise", "markov", "schedules", "forward", "exact", "predictions"},
     {"data", "models", "files", "pictures", "pretrained", "progress"},
-    {"losses", "jumps", "training", "samplers", "guidance", "editing", "metrics"},
+    {"losses", "jumps", "training", "samplers", "guidance", "editing", "metrics", "bugs"},
     {"plotting", "page"},
     {"widgets"},
     {"checks"},
