@@ -68,7 +68,7 @@ def walk(
     a = model.alpha_bar.tolist()
     x = torch.randn(len(labels), 1, 28, 28, generator=g)
     guided = guide(model, w=1 + paper_w)
-    for i, (t, s) in enumerate(zip(times[:-1], times[1:])):
+    for i, (t, s) in enumerate(zip(times[:-1], times[1:])):  # noqa: B007  (a bug uses i)
         clock = torch.full((len(x),), t)
         x0_hat, eps_hat = guided.guess(x, clock, labels)
         x0_hat = x0_hat.clamp(-1, 1)
@@ -89,7 +89,7 @@ def thumbnails(drawn: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
 class Bug:
     """One line of one part of the program, what stands there instead, and where the world has met it.
 
-    part: train, walk or thumbnails. origin: a markdown link to a paper or a public thread. options: how the part is called.
+    part: train, walk or thumbnails. origin: a paper or public threads, with their addresses. options: how the part is called.
     """
 
     name: str
@@ -114,8 +114,8 @@ class Bug:
 
 
 def github(repository: str, number: int, title: str, kind: str = "issues") -> str:
-    """A link to a public thread."""
-    return f"[{repository} #{number}, “{title}”](https://github.com/{repository}/{kind}/{number})"
+    """A public thread, by its title and address."""
+    return f"“{title}”, https://github.com/{repository}/{kind}/{number}"
 
 
 BUGS = {bug.name: bug for bug in [
@@ -123,11 +123,11 @@ BUGS = {bug.name: bug for bug in [
         github("lucidrains/DALLE2-pytorch", 96, "Why need unnormalize img when apply openai's clip `embed_image`")),
     Bug("T too small for its betas", train, "alpha_bar = schedules.cosine(T)", "alpha_bar = schedules.linear(T)",
         github("zoubohao/DenoisingDiffusionProbabilityModel-ddpm-", 14, "Deadly Bug found and solved !!! Must be fixed !!!")
-        + "; the flaw in general: Lin et al. 2023, [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)", {"T": 100}),
+        + "; the flaw in general: Lin et al. 2023, https://arxiv.org/abs/2305.08891", {"T": 100}),
     Bug("labels hidden the wrong way round", train, "hidden = torch.rand(32, generator=g) < 0.1",
         "hidden = torch.rand(32, generator=g) > 0.1",
         github("TeaPearce/Conditional_Diffusion_MNIST", 1, "context_mask = (-1*(1-context_mask)) # need to flip 0 <-> 1")
-        + ", where people puzzle over the sense of such a mask"),
+        + ", where readers puzzle over the sense of such a mask"),
     Bug("the noise of one step as the target", train, "eps = eps_from_x0(x_t, x0, t, alpha_bar)", "eps = noise_of_step",
         github("dome272/Diffusion-Models-pytorch", 24, "I don't understand the function def noise_images(self, x, t)")),
     Bug("an EMA that is too young", train, "memory = min(0.999, (1 + n) / (10 + n))", "memory = 0.9999",
@@ -135,9 +135,8 @@ BUGS = {bug.name: bug for bug in [
         + github("konpatp/diffae", 16, "EMA model lagging behind")),
     Bug("predicted noise reused as fresh noise", walk, "z = torch.randn(x.shape, generator=g) if s > 0 else torch.zeros_like(x)",
         "z = eps_hat if s > 0 else torch.zeros_like(x)",
-        "asked in the forum of Hugging Face, [“Why using ground truth noise in a diffusion model does not work”]"
-        "(https://discuss.huggingface.co/t/why-using-ground-truth-noise-in-a-diffusion-model-does-not-work/48909), "
-        "where one noise serves at every step"),
+        "“Why using ground truth noise in a diffusion model does not work”, where one noise serves at every step, "
+        "https://discuss.huggingface.co/t/why-using-ground-truth-noise-in-a-diffusion-model-does-not-work/48909"),
     Bug("noise added at the last step", walk, "z = torch.randn(x.shape, generator=g) if s > 0 else torch.zeros_like(x)",
         "z = torch.randn(x.shape, generator=g)", github("TeaPearce/Conditional_Diffusion_MNIST", 10, "Line 284")),
     Bug("times walked upwards", walk, "in enumerate(zip(times[:-1], times[1:])):",
@@ -154,6 +153,6 @@ BUGS = {bug.name: bug for bug in [
         {"paper_w": 0.3}),
     Bug("resized without smoothing before the Frechet distance", thumbnails, 'small = F.interpolate(drawn, scale_factor=0.5, mode="area")',
         'small = F.interpolate(drawn, scale_factor=0.5, mode="nearest")',
-        "Parmar et al. 2022, [arXiv 2104.11222](https://arxiv.org/abs/2104.11222), and "
+        "Parmar et al. 2022, https://arxiv.org/abs/2104.11222, and "
         + github("Lightning-AI/torchmetrics", 3130, "Feature Request: Use resizing with antialiasing in `torchmetrics.image.fid.FrechetInceptionDistance`.")),
 ]}  # fmt: skip

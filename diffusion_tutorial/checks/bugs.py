@@ -118,7 +118,9 @@ Exercise(
         "eps_hat is what was just taken out; put back at every step, it adds up. The noise has to be fresh.": (
             lambda s, eps_hat, fresh: eps_hat if s > 0 else torch.zeros_like(fresh)
         ),
-        "The step to s = 0 ends in a picture: nothing takes that last noise off again.": lambda s, eps_hat, fresh: fresh,
+        "The step to s = 0 ends in a picture: nothing takes that last noise off again.": lambda s, eps_hat, fresh: (
+            fresh
+        ),
         "Noise that is added only at the end is the opposite of what a walk needs.": (
             lambda s, eps_hat, fresh: fresh if s == 0 else torch.zeros_like(fresh)
         ),
@@ -149,7 +151,6 @@ Exercise(
         "t begins at 1, so t = T falls out of the last tenth, and every border is one off.": _tenths(
             lambda t, T: t * 10 // T
         ),
-        "The clock has T ticks, and not always 1000.": _tenths(lambda t, T: (t - 1) * 10 // 1000),
         "Backwards: the first number belongs to the smallest times.": _tenths(lambda t, T: 9 - (t - 1) * 10 // T),
     },
     nudge="Which tenth do t = 1 and t = T belong to, and how many pictures share a tenth?",
