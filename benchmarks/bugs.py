@@ -4,28 +4,30 @@
     python benchmarks/bugs.py --only "x0_hat not clipped"
 
 Those in training: a network of width 16 on the 5,000 digits that come along, trained by the program of `diffusion_tutorial.bugs`
-with one line of it changed, seed 0; the right program has three seeds. Those in drawing: the shipped model. Each draws 100 digits,
-labels in turn, in 20 steps, seed 0. Numbers go to benchmarks/bugs.json after every bug, twenty digits and the guesses on the way to two
+with one line of it changed, seed 0; the right program has three seeds. Those in drawing: the shipped model. Each draws twenty
+digits, labels in turn, in 20 steps, seed 0. Numbers go to benchmarks/bugs.json after every bug, the digits and the guesses on the way to two
 of them to a row of diffusion_tutorial/pretrained/bugs.png; what stands there is not made again, unless --anew.
 """
 
 import argparse
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffusion_tutorial import bugs, metrics, pretrained, run, samplers
 from diffusion_tutorial.data import digits
 from diffusion_tutorial.losses import training_loss
 from diffusion_tutorial.models.unet import UNet
-from diffusion_tutorial.predictions import Denoiser
 
 RESULTS = Path(__file__).with_suffix(".json")
 SHEET = pretrained.FOLDER / "bugs.png"
-STEPS, WIDTH, WALK, N = 400, 16, 20, 100
+KEPT = Path("runs/bugs")
+STEPS, WIDTH, WALK = 400, 16, 20
 TRAININGS = {  # how many seeds
     "right, small": 3,
     "data left in [0, 1]": 1,
@@ -35,25 +37,32 @@ TRAININGS = {  # how many seeds
     "an EMA that is too young": 1,
 }
 ROWS = ["right", "right, small", *bugs.BUGS, "right, guided"]
-SHOWN, STRIP, FOLLOWED = 20, 8, (3, 5)  # digits on the sheet; guesses of each followed digit
+STRIP, FOLLOWED = 8, (3, 5)  # guesses of each followed digit
+ASKED = torch.arange(20) % 10
 IMAGES, LABELS = digits.load("sample")
-ASKED = torch.arange(N) % 10
 EDGES = torch.linspace(-2, 2, 41)
 
 
-def trained(name: str, seed: int) -> tuple[list[float], Denoiser]:
-    """The loss, twenty steps at a time, and the average that draws."""
-    bug = bugs.BUGS.get(name)
-    with run.seeded(seed):
-        net = UNet(width=WIDTH)
-    T = bug.options.get("T", 1000) if bug else 1000
-    program = bug.broken() if bug else bugs.train
-    steps = list(program(net, (IMAGES + 1) / 2, LABELS, T, STEPS, seed))
-    return torch.tensor([loss for loss, _ in steps]).view(-1, 20).mean(1).tolist(), steps[-1][1].eval()
+def kept(name: str, what: str) -> Path:
+    """Where something of a program is kept: pictures, weights and losses, so that nothing is done twice."""
+    return KEPT / f"{re.sub('[^a-z0-9_]+', '-', name.lower())}.{what}"
+
+
+def trained(name: str, seed: int) -> list[float]:
+    """The loss, the mean of twenty steps at a time; the average that draws goes to a file."""
+    bug, path = bugs.BUGS.get(name), kept(name, f"{seed}.json")
+    if not path.exists():
+        with run.seeded(seed):
+            net = UNet(width=WIDTH)
+        program, T = (bug.broken(), bug.options.get("T", 1000)) if bug else (bugs.train, 1000)
+        steps = list(program(net, (IMAGES + 1) / 2, LABELS, T, STEPS, seed))
+        pretrained.write(kept(name, f"{seed}.safetensors"), steps[-1][1])
+        path.write_text(json.dumps(torch.tensor([loss for loss, _ in steps]).view(-1, 20).mean(1).tolist()))
+    return json.loads(path.read_text())
 
 
 @torch.no_grad()
-def loss_by_t(model: Denoiser, x0: Tensor) -> dict[str, list[float]]:
+def loss_by_t(model: nn.Module, x0: Tensor) -> dict[str, list[float]]:
     """The loss of the network that draws at ten times, on 200 digits of its data."""
     T, g = len(model.alpha_bar) - 1, torch.Generator().manual_seed(1)
     times, losses = [max(1, T * k // 10) for k in range(11)], []
@@ -64,8 +73,8 @@ def loss_by_t(model: Denoiser, x0: Tensor) -> dict[str, list[float]]:
 
 
 @torch.no_grad()
-def drawn(name: str, model: Denoiser) -> list[tuple[Tensor, Tensor]]:
-    """x0_hat and x of each step of a walk by N digits."""
+def drawn(name: str, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """x0_hat and x of each step of a walk by twenty digits, labels in turn."""
     bug = bugs.BUGS.get(name)
     walk = bug.broken() if bug and bug.part is bugs.walk else bugs.walk
     options = bug.options if bug and bug.part is bugs.walk else {"paper_w": 8.0} if name == "right, guided" else {}
@@ -91,40 +100,49 @@ def probes(pictures: Tensor, film: list[tuple[Tensor, Tensor]]) -> dict:
     }
 
 
-def frechet(pictures: Tensor) -> float:
-    """The distance to real thumbnails, 1,000 of the digits, over the judge's features."""
-    features = pretrained.load("digit_classifier").features
-    real = bugs.thumbnails(IMAGES[torch.randperm(len(IMAGES), generator=torch.Generator().manual_seed(0))[:1000]])
-    return metrics.frechet(metrics.embed(features, pictures), metrics.embed(features, real))
+def frechet(resize: Callable[[Tensor], Tensor]) -> float:
+    """From 1,000 real digits, made thumbnails in this way, to the thumbnails of 1,000 others, over the judge's features."""
+    features, order = (
+        pretrained.load("digit_classifier").features,
+        torch.randperm(len(IMAGES), generator=torch.Generator().manual_seed(0)),
+    )
+    ours, others = (
+        metrics.embed(features, x) for x in (resize(IMAGES[order[:1000]]), bugs.thumbnails(IMAGES[order[1000:2000]]))
+    )
+    return metrics.frechet(ours, others)
 
 
-def one(name: str) -> tuple[dict, Tensor]:
-    """All there is to know of a bug, or of the program without one, and its row of the sheet."""
+def one(name: str, right: dict | None) -> tuple[dict, Tensor]:
+    """All there is to know of a bug, and its row of the sheet. right: the row of the program without one, whose network it shares."""
     row: dict = {}
-    model, x0 = pretrained.denoiser("digits"), IMAGES[:200]
+    model, x0 = pretrained.load("digits"), IMAGES[:200]
     if name in TRAININGS:
-        runs = [trained(name, seed) for seed in range(TRAININGS[name])]
-        row["curves"], model = [curve for curve, _ in runs], runs[0][1]
+        row["curves"] = [trained(name, seed) for seed in range(TRAININGS[name])]
+        model = pretrained.read(kept(name, "0.safetensors"))
         x0 = (x0 + 1) / 2 if name == "data left in [0, 1]" else x0
     film = drawn(name, model)
     pictures = film[-1][1]
-    if name == "resized without smoothing before the Frechet distance":
-        row["Frechet distance"] = {"right": frechet(bugs.thumbnails(pictures))}
-        pictures = bugs.BUGS[name].broken()(pictures)
-        row["Frechet distance"]["wrong"] = frechet(pictures)
-    row |= {"loss by t": loss_by_t(model, x0), **probes(pictures, film)}
+    if name in bugs.BUGS and bugs.BUGS[name].part is bugs.saved:
+        pictures = bugs.BUGS[name].broken()(pictures) / 127.5 - 1
+    if name in bugs.BUGS and bugs.BUGS[name].part is bugs.thumbnails:
+        resize = bugs.BUGS[name].broken()
+        pictures = resize(pictures)
+        row["Frechet distance"] = {"right": frechet(bugs.thumbnails), "wrong": frechet(resize)}
+    loss = loss_by_t(model, x0) if right is None or name in TRAININGS else right["loss by t"]
+    row |= {"loss by t": loss, **probes(pictures, film)}
     moments = torch.linspace(0, WALK - 1, STRIP).round().int().tolist()
     strips = [film[k][0][i] for i in FOLLOWED for k in moments]
-    return row, torch.cat([pictures[:SHOWN], torch.stack(strips)])
+    return row, torch.cat([pictures, torch.stack(strips)])
 
 
 def paste(name: str, tiles: Tensor) -> None:
-    """Write a row of the sheet."""
-    sheet = Image.new("L", (28 * (SHOWN + STRIP * len(FOLLOWED)), 28 * len(ROWS)))
-    if SHEET.exists():
-        sheet.paste(Image.open(SHEET))
-    for i, tile in enumerate(digits.to_pixels(tiles)):
-        sheet.paste(Image.fromarray(tile.numpy()), (28 * i, 28 * ROWS.index(name)))
+    """Keep a program's row, and put the rows that there are on one sheet."""
+    pixels = bugs.saved(tiles)[:, 0]
+    Image.fromarray(torch.cat(list(pixels), dim=1).numpy()).save(kept(name, "png"))
+    sheet = Image.new("L", (28 * len(tiles), 28 * len(ROWS)))
+    for i, path in enumerate(kept(row, "png") for row in ROWS):
+        if path.exists():
+            sheet.paste(Image.open(path), (0, 28 * i))
     sheet.save(SHEET, optimize=True)
 
 
@@ -144,12 +162,13 @@ def main() -> None:
     parser.add_argument("--anew", action="store_true", help="make again what stands there already")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    KEPT.mkdir(parents=True, exist_ok=True)
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else {}
-    about = {"steps": STEPS, "width": WIDTH, "walk": WALK, "drawn": N, "machine": run.machine()}
+    about = {"steps": STEPS, "width": WIDTH, "walk": WALK, "machine": run.machine()}
     for name in options.only:
         if name in rows and not options.anew:
             continue
-        row, tiles = one(name)
+        row, tiles = one(name, rows.get("right"))
         paste(name, tiles)
         rows[name] = rounded(row)
         print(name, {key: rows[name][key] for key in ("as asked", "lowest, highest", "distance")}, flush=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -60,7 +60,7 @@ def train(
 def walk(
     model: Denoiser, labels: Int[Tensor, "n"], times: list[int], seed: int, paper_w: float = 0.0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Walk back from static, ancestral steps with sigma_t^2 = beta_t (Ho et al. 2020, algorithm 2); each step's x0_hat and x_s.
+    """Walk back from static in ancestral steps (Ho et al. 2020, eq. 7 and algorithm 2); each step's x0_hat and x_s.
 
     paper_w is the guidance as Ho & Salimans 2022 count it in equation 6, where 0 is none.
     """
@@ -74,8 +74,9 @@ def walk(
         x0_hat = x0_hat.clamp(-1, 1)
         beta = 1 - a[t] / a[s]
         mean = (a[s] ** 0.5 * beta * x0_hat + (a[t] / a[s]) ** 0.5 * (1 - a[s]) * x) / (1 - a[t])
-        z = torch.randn(x.shape, generator=g) if s > 0 else torch.zeros_like(x)
-        x = mean + beta**0.5 * z
+        sigma = (beta * (1 - a[s]) / (1 - a[t])) ** 0.5
+        z = torch.randn(x.shape, generator=g)
+        x = mean + sigma * z
         yield x0_hat, x
 
 
@@ -85,11 +86,16 @@ def thumbnails(drawn: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     return F.interpolate(small, scale_factor=2.0, mode="bilinear")
 
 
+def saved(x: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+    """Pictures as a file holds them, 0 to 255."""
+    return (127.5 * (x + 1)).round().clamp(0, 255).to(torch.uint8)
+
+
 @dataclass(frozen=True)
 class Bug:
     """One line of one part of the program, what stands there instead, and where the world has met it.
 
-    part: train, walk or thumbnails. origin: a paper or public threads, with their addresses. options: how the part is called.
+    part: train, walk, thumbnails or saved. origin: a paper or public threads, with their addresses. options: how the part is called.
     """
 
     name: str
@@ -133,16 +139,23 @@ BUGS = {bug.name: bug for bug in [
     Bug("an EMA that is too young", train, "memory = min(0.999, (1 + n) / (10 + n))", "memory = 0.9999",
         github("openai/improved-diffusion", 59, "EMA sampling produces only noise") + " and "
         + github("konpatp/diffae", 16, "EMA model lagging behind")),
-    Bug("predicted noise reused as fresh noise", walk, "z = torch.randn(x.shape, generator=g) if s > 0 else torch.zeros_like(x)",
-        "z = eps_hat if s > 0 else torch.zeros_like(x)",
+    Bug("predicted noise reused as fresh noise", walk, "z = torch.randn(x.shape, generator=g)", "z = eps_hat",
         "“Why using ground truth noise in a diffusion model does not work”, where one noise serves at every step, "
         "https://discuss.huggingface.co/t/why-using-ground-truth-noise-in-a-diffusion-model-does-not-work/48909"),
-    Bug("noise added at the last step", walk, "z = torch.randn(x.shape, generator=g) if s > 0 else torch.zeros_like(x)",
-        "z = torch.randn(x.shape, generator=g)", github("TeaPearce/Conditional_Diffusion_MNIST", 10, "Line 284")),
+    Bug("noise added at the last step", walk, "sigma = (beta * (1 - a[s]) / (1 - a[t])) ** 0.5", "sigma = beta**0.5",
+        github("TeaPearce/Conditional_Diffusion_MNIST", 10, "Line 284")),
     Bug("times walked upwards", walk, "in enumerate(zip(times[:-1], times[1:])):",
         "in enumerate(zip(times[-2::-1], times[:0:-1])):",
         github("voletiv/mcvd-pytorch", 13, "Question about DDPM and DDIM sampling.") + " and "
         + github("nathan-barry/tiny-diffusion", 2, "Bug: Incorrect sampling timestep order (denoising runs clean → noisy instead of noisy → clean)")),
+    Bug("no fresh noise at all", walk, "z = torch.randn(x.shape, generator=g)", "z = 0", "a learner asks why it is added in "
+        + github("SingleZombie/DL-Demos", 31, "关于ddpm中的模型存在一些疑惑，烦请解答")),
+    Bug("x_t cut to [-1, 1] at every step", walk, "x = mean + sigma * z", "x = (mean + sigma * z).clamp(-1, 1)",
+        github("dome272/Diffusion-Models-pytorch", 23, "the model learns very badly on cifar10 32*32")),
+    Bug("the schedule of another training", walk, "a = model.alpha_bar.tolist()", "a = schedules.linear().tolist()",
+        github("G-U-N/AnimateLCM", 24, 'Why do you use "Linear" for beta schedule?')),
+    Bug("saved without coming back from [-1, 1]", saved, "return (127.5 * (x + 1)).round()", "return (255 * x).round()",
+        github("lucidrains/DALLE-pytorch", 120, "The bad generations of `generate.py`.")),
     Bug("index in place of the time", walk, "clock = torch.full((len(x),), t)", "clock = torch.full((len(x),), i)",
         github("Stability-AI/stablediffusion", 226, "fix a bug for DDIM inversion (DDIMSampler.encode())", "pull")),
     Bug("x0_hat not clipped", walk, "x0_hat = x0_hat.clamp(-1, 1)", "x0_hat = x0_hat",
