@@ -150,8 +150,8 @@ BUGS = {bug.name: bug for bug in [
         + github("nathan-barry/tiny-diffusion", 2, "Bug: Incorrect sampling timestep order (denoising runs clean → noisy instead of noisy → clean)")),
     Bug("no fresh noise at all", walk, "z = torch.randn(x.shape, generator=g)", "z = 0", "a learner asks why it is added in "
         + github("SingleZombie/DL-Demos", 31, "关于ddpm中的模型存在一些疑惑，烦请解答")),
-    Bug("x_t cut to [-1, 1] at every step", walk, "x = mean + sigma * z", "x = (mean + sigma * z).clamp(-1, 1)",
-        github("dome272/Diffusion-Models-pytorch", 23, "the model learns very badly on cifar10 32*32")),
+    Bug("torch.rand in place of torch.randn", walk, "z = torch.randn(x.shape, generator=g)", "z = torch.rand(x.shape, generator=g)",
+        github("acids-ircam/diffusion_models", 8, "Randn instead of Rand?")),
     Bug("the schedule of another training", walk, "a = model.alpha_bar.tolist()", "a = schedules.linear().tolist()",
         github("G-U-N/AnimateLCM", 24, 'Why do you use "Linear" for beta schedule?')),
     Bug("saved without coming back from [-1, 1]", saved, "return (127.5 * (x + 1)).round()", "return (255 * x).round()",
