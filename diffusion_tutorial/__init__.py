@@ -19,6 +19,7 @@ The rooms, from the mathematics to the command; each names its lesson:
 `markov`, `noise`, `schedules`, `forward`, `exact`, `predictions`: chains, noise, and what is left of a picture in it.
 `data`, `models`, `losses`, `jumps`, `training`: pictures, networks, what is minimised, the one loop that does it.
 `samplers`, `guidance`, `editing`, `metrics`: from static to a picture, to the one wanted, to a changed one; how good it is.
+`bugs`: a small program of all this that can be broken in twelve ways.
 `files`, `pictures`, `pretrained`, `progress`: files that are whole or not there, pictures and weights in them, patience.
 `hardware`, `memory`, `team`: what a device can do, how much a training needs, several processes that train together.
 `plotting`, `page`, `widgets`, `checks`: what the notebooks draw with and put on the page, and what answers exercises.

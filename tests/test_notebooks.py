@@ -150,6 +150,7 @@ class TestLesson:
         ("build_the_network", "pieces", "without"),
         ("jump_after_all", "jump", "rows"),
         ("race_a_gan", "race", "results"),
+        ("spot_the_bug", "bugs", "rows"),
     ],
 )
 def test_the_saved_numbers_of_a_long_experiment_are_those_of_its_file(slug, variable, key):

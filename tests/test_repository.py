@@ -375,7 +375,10 @@ ORDER = [
     {"threads"},
     {"noise", "markov", "schedules", "forward", "exact", "predictions"},
     {"data", "models", "files", "pictures", "pretrained", "progress"},
-    {"hardware", "team", "memory", "losses", "jumps", "training", "samplers", "guidance", "editing", "metrics"},
+    {
+        *("hardware", "team", "memory", "losses", "jumps", "training"),
+        *("samplers", "guidance", "editing", "metrics", "bugs"),
+    },
     {"plotting", "page"},
     {"widgets"},
     {"checks"},

@@ -6,6 +6,7 @@ The exercises lie in files by topic; `core` says how an attempt is judged.
 from diffusion_tutorial.checks import (  # noqa: F401  (importing a topic registers its exercises)
     ancestral,
     arrays,
+    bugs,
     chains,
     editing,
     forward,
