@@ -89,7 +89,7 @@ class Table:
         lines = ["".join(f'<th scope="col">{cell}</th>' for cell in heads)]
         lines += [f'<th scope="row">{first}</th>' + "".join(f"<td>{x}</td>" for x in row) for first, *row in rows]
         table = "".join(f"<tr>{line}</tr>" for line in lines)
-        return f'<div style="overflow-x:auto"><table style="white-space:nowrap">{table}</table></div>'
+        return f'<div style="overflow-x:auto"><table>{table}</table></div>'
 
 
 def own_width(picture: bytes) -> int:
