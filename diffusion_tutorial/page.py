@@ -10,7 +10,7 @@ import html
 import io
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from IPython.display import display
 from matplotlib import font_manager
@@ -65,6 +65,31 @@ class Shown:
         heard = "" if self.alive else f'<span role="img" aria-label="{html.escape(self.alt)}"></span>'
         words = f'<div style="max-width:46em;font-size:90%">{heard}{html.escape(self.caption)}</div>'
         return {"text/html": words, "text/plain": self.caption}, {}
+
+
+class Table:
+    """Rows of words and numbers as the value of a cell: a table, which a narrow page moves sideways; plain text elsewhere.
+
+    heads: a name for each column; rows: as many cells each, made text by `str`. Numbers stand under each other at their right.
+    """
+
+    def __init__(self, heads: Sequence[object], rows: Iterable[Sequence[object]]):
+        self.rows = [[str(cell) for cell in row] for row in (heads, *rows)]
+        odd = [row for row in self.rows if len(row) != len(heads)]
+        if odd:
+            raise ValueError(f"expected {len(heads)} cells in every row, got {len(odd[0])}: {odd[0]}")
+
+    def __repr__(self) -> str:
+        first, *others = (max(map(len, column)) for column in zip(*self.rows))
+        lines = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in self.rows]
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        heads, *rows = [[html.escape(cell) for cell in row] for row in self.rows]
+        lines = ["".join(f'<th scope="col">{cell}</th>' for cell in heads)]
+        lines += [f'<th scope="row">{first}</th>' + "".join(f"<td>{x}</td>" for x in row) for first, *row in rows]
+        table = "".join(f"<tr>{line}</tr>" for line in lines)
+        return f'<div style="overflow-x:auto"><table>{table}</table></div>'
 
 
 def own_width(picture: bytes) -> int:

@@ -142,3 +142,20 @@ def test_something_that_moves_stands_between_the_picture_and_its_caption():
     assert [list(data)[0] for data, _ in shown.outputs()] == ["image/png", "text/html", "text/html"]
     assert "role=" not in shown.outputs()[2][0]["text/html"]  # what moves says it itself
     assert page.Shown(None, CAPTION, ALT, alive=moving).outputs()[0] == moving
+
+
+def test_a_table_is_text_and_html():
+    shown = page.Table(["method", "read back"], [["A & B", "97 %"], ["C", 3]])
+    assert repr(shown) == "method  read back\nA & B        97 %\nC               3"
+    rows = re.findall("<tr>(.*?)</tr>", shown._repr_html_())
+    assert [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows] == [
+        ["method", "read back"],
+        ["A &amp; B", "97 %"],
+        ["C", "3"],
+    ]
+    assert shown._repr_html_().startswith('<div style="overflow-x:auto">')  # what is too wide moves in a box of its own
+
+
+def test_a_table_names_the_row_that_does_not_fit():
+    with pytest.raises(ValueError, match="expected 2 cells in every row, got 1: .'alone'."):
+        page.Table(["a", "b"], [["c", "d"], ["alone"]])

@@ -37,7 +37,7 @@ class Pulled(Exercise):
             pull: list = [None, None]
             if got.requires_grad:
                 pull = list(torch.autograd.grad(got.sum(), players, allow_unused=True))
-            return got.detach(), *(torch.zeros(2) if g is None else g for g in pull)
+            return got.detach(), *(torch.zeros(3) if g is None else g for g in pull)
 
         return both
 
@@ -73,7 +73,7 @@ _scores = [
     (torch.randn(5, generator=_g), torch.randn(5, generator=_g)),
     (torch.zeros(3), torch.tensor([0.0, 2.0, -40.0])),
 ]
-_games = [tuple(torch.randn(*s, generator=_g) for s in ((2,), (2,), (4, 2), (4, 2))) for _ in range(2)]
+_games = [tuple(torch.randn(*s, generator=_g) for s in ((3,), (3,), (4, 3), (4, 3))) for _ in range(2)]
 
 Exercise(
     "generator_loss",
@@ -135,7 +135,10 @@ Pulled(
             _steep(critic, x).sqrt() + _steep(critic, fake).sqrt()
         ),
         "You took the mean over the pixels of a picture. It is their sum: the squared length of the slope.": (
-            lambda critic, x, fake: (_steep(critic, x) + _steep(critic, fake)) / 2
+            lambda critic, x, fake: (_steep(critic, x) + _steep(critic, fake)) / 3
+        ),
+        "You took the mean of the two penalties. It is their sum.": lambda critic, x, fake: (
+            (_steep(critic, x) + _steep(critic, fake)) / 2
         ),
     },
     nudge="Find the slope of the scores' sum with respect to the pictures first, and print its shape.",

@@ -34,15 +34,38 @@ def consistency_loss(f: Callable, x0: Tensor, t: Tensor, r: Tensor, eps: Tensor,
     return (f(x_t, t) - target).square().mean()
 
 
+def _same_dice(function: Callable) -> Callable:
+    """The function, which finds torch's own dice as they are after seed 0: who throws some is told so, and not "some number differs"."""
+
+    @functools.wraps(function)
+    def walk(*case: Any) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return function(*case)
+
+    return walk
+
+
+class Thrown(Exercise):
+    """An exercise whose answer throws no dice, so that an attempt that does can be recognised."""
+
+    def verdict(self, attempt: Any) -> str:
+        """The line that is printed, without the name in front."""
+        return super().verdict(_same_dice(attempt) if callable(attempt) else attempt)
+
+    def _outcomes(self, function: Callable) -> list:
+        return super()._outcomes(_same_dice(function))
+
+
 class Sloped(Exercise):
     """An exercise whose answer is a loss of a function f: judged by its value and by which way it turns f's one weight."""
 
     def verdict(self, attempt: Any) -> str:
         """The line that is printed, without the name in front."""
-        return super().verdict(_sloped(attempt) if callable(attempt) else attempt)
+        return super().verdict(_sloped(_same_dice(attempt)) if callable(attempt) else attempt)
 
     def _outcomes(self, function: Callable) -> list:
-        return super()._outcomes(_sloped(function))
+        return super()._outcomes(_sloped(_same_dice(function)))
 
 
 def _sloped(loss: Callable) -> Callable:
@@ -93,10 +116,8 @@ def _stops_early(denoiser: Callable, x_T: Tensor, alpha_bar: Tensor) -> Tensor:
 
 
 def _with_dice(denoiser: Callable, x_T: Tensor, alpha_bar: Tensor) -> Tensor:
-    """The ancestral walk; its dice are those of seed 0."""
-    times = samplers.times(20, len(alpha_bar) - 1)
-    dice = torch.Generator().manual_seed(0)
-    return samplers.draw(denoiser, x_T, times, alpha_bar, step=samplers.ddpm_step, generator=dice)
+    """The ancestral walk."""
+    return samplers.draw(denoiser, x_T, samplers.times(20, len(alpha_bar) - 1), alpha_bar, step=samplers.ddpm_step)
 
 
 def _consistency_cases() -> list[tuple]:
@@ -136,11 +157,18 @@ Exercise(
         "The roots are missing: alpha_bar and 1 - alpha_bar are shares of variance.": _of(
             lambda a, x_t, out: a * x_t - (1 - a) * out
         ),
+        "This takes the answer for the noise. The network answers v, and then nothing is divided.": _of(
+            lambda a, x_t, out: (x_t - (1 - a).sqrt() * out) / a.sqrt()
+        ),
+        "alpha_bar[t] has a number for each picture, and here each column of pixels got one. schedules.at gives it the shape that "
+        "multiplies pictures.": lambda net, x_t, t, alpha_bar: (
+            alpha_bar[t].sqrt() * x_t - (1 - alpha_bar[t]).sqrt() * net(x_t, t)
+        ),
     },
     nudge="Think of the clean picture, to which no noise was added: which of your terms has to vanish there?",
 )
 
-Exercise(
+Thrown(
     "pair_target",
     answer=pair_target,
     cases=_pair_cases(),
@@ -168,7 +196,7 @@ Sloped(
         "The value is right, but the slope is stopped on the wrong side: who knows more, at the earlier r, learns from who knows "
         "less. Hold f(x_r, r) fast.": _loss(lambda f, x_r, r, x0: f(x_r, r), lambda f, x_t, t: f(x_t, t).detach()),
         "Two noises put x_t and x_r on two paths, which end in two pictures: use the same eps.": _loss(
-            lambda f, x_r, r, x0: f(x_r, r).detach(), other=lambda eps: eps.flip(0)
+            lambda f, x_r, r, x0: f(x_r, r).detach(), other=torch.randn_like
         ),
         "The target is x0 at every r: that asks for the mean again. It is f(x_r, r), which is x0 only at r = 0.": _loss(
             lambda f, x_r, r, x0: x0
