@@ -124,7 +124,7 @@ def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
             raise UserError(f"--weights: none come along for {subject.name}; {made}")
         return pretrained.denoiser(subject.name)
     model = pretrained.named(options.weights)
-    if not subject.fits(model):
+    if not isinstance(model, Denoiser | Gan) or not subject.fits(model):
         raise UserError(f"--weights: {options.weights} holds {_holds(model)}, expected {_wanted(subject)}")
     for option in ("sampler", "steps", "spacing", "w", "negative") if isinstance(model, Gan) else ():
         usual = subject.walk.w if option == "w" else None

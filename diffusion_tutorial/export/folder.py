@@ -89,7 +89,7 @@ def _pipeline(model: Denoiser, subject: Subject, walk: Walk) -> tuple[Any, str]:
     if isinstance(model.net, TextUNet):
         network = words.WordNetwork(model.net.config, own)
     else:
-        network = labels.LabelNetwork(model.net.config, list(subject.condition.names), own)
+        network = labels.LabelNetwork(model.net.config, list(getattr(subject.condition, "names", ())), own)
     network.net.load_state_dict(model.net.state_dict())
     scheduler = getattr(diffusers, "DDIMScheduler" if once else "DPMSolverMultistepScheduler")
     pipe = pipeline.TutorialPipeline(network.eval(), scheduler.from_config(schedule(model)))

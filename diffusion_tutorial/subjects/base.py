@@ -69,7 +69,7 @@ class Subject(Trainable):
         """Whether the judge reads what was asked for, of each picture."""
         raise NotImplementedError
 
-    def of(self, model: Denoiser) -> "Subject":
+    def of(self, model: Any) -> "Subject":
         """This subject as a model has it, where its weights say what its labels are called and how large its pictures are."""
         return self
 

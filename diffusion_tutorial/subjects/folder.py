@@ -77,7 +77,7 @@ class Folder(Subject):
         kept = {name: value for name, value in settings.items() if name != "pictures"}
         return mine, kept | {"contents": found.contents}
 
-    def of(self, model: Denoiser) -> "Folder":
+    def of(self, model: Any) -> "Folder":
         return self._with(model.net.names, model.net.shape[1])
 
     def _with(self, names: tuple[str, ...], size: int) -> "Folder":
