@@ -67,12 +67,12 @@ def loss(net, x0, label, t, eps):
 
 
 def train(net, digits, labels, seconds):
-    """Show digits at all t, high ones more often and a tenth without a label, and nudge each weight down the slope."""
+    """Show digits at all t, high ones a little more often and a tenth without a label, and nudge each weight down the slope."""
     optimiser, began, done = torch.optim.AdamW(net.parameters(), betas=(0.9, 0.99)), time.time(), 0.0
     while done < 1:
-        pick, t = torch.randint(len(digits), (64,)), 1 + (T * torch.rand(64).sqrt()).long().clamp(max=T - 1)
-        label = torch.where(torch.rand(64) < 0.1, ANY, labels[pick])
-        wrong = loss(net, digits[pick], label, t, torch.randn(64, 1, 28, 28))
+        pick, t = torch.randint(len(digits), (32,)), 1 + (T * torch.rand(32) ** 0.8).long().clamp(max=T - 1)
+        label = torch.where(torch.rand(32) < 0.1, ANY, labels[pick])
+        wrong = loss(net, digits[pick], label, t, torch.randn(32, 1, 28, 28))
         optimiser.zero_grad()
         wrong.backward()
         optimiser.param_groups[0]["lr"] = 0.004 * min(20 * done + 0.001, 1) * (1 - done)  # up at once, then slowly to 0

@@ -203,8 +203,9 @@ def lines_of(markdown: str) -> float:
 
 
 def box(block: Block) -> tuple[str, str]:
-    """A prediction or a pitfall as a slide: at most three sentences, and the whole to say."""
-    name, rest = re.match(r"\*\*(.*?)\.?\*\*\s*(.*)", block.text, re.S).groups()  # type: ignore[union-attr]
+    """A prediction, a pitfall or what somebody says as a slide: at most three sentences, and the whole to say."""
+    named = re.match(r"\*\*(.*?)\.?\*\*\s*(.*)", block.text, re.S)
+    name, rest = named.groups() if named else ("Somebody asks", block.text)
     most = 4 if block.kind == "predict" else 3
     body = "".join(f"<p>{markup.inline(sentence, LINK)}</p>" for sentence in reading.sentences(rest)[:most])
     return f'<p class="label">{html.escape(name)}</p>\n{body}', block.text
