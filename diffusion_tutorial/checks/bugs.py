@@ -153,7 +153,7 @@ Exercise(
         ),
         "Backwards: the first number belongs to the smallest times.": _tenths(lambda t, T: 9 - (t - 1) * 10 // T),
     },
-    nudge="Which tenth do t = 1 and t = T belong to, and how many pictures share a tenth?",
+    nudge="Which tenth do the first and the last t belong to, and how many pictures share a tenth?",
 )
 
 Exercise(
