@@ -188,7 +188,6 @@ def opened(browser, name: str, width: int = 1280, theme: str = "light"):
 
 
 NAMES = ["index", "search", "install", "models", "references", "docs/glossary", "benchmarks/README"]
-NAMES += ["draw/index"] if (website.DRAW / "index.html").exists() else []
 NAMES += [f"notebooks/{path.stem}" for path in order.lessons()]
 WHOLE = NAMES[-1]  # a lesson on which axe looks at everything, in both themes
 each_page = pytest.mark.parametrize("name", NAMES)

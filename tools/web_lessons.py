@@ -21,6 +21,8 @@ from PIL import Image
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 DETAILS = re.compile(r"<details>(?:(?!\n\n).)*?</details>", re.S)  # those that Markdown leaves as they are
+TABLE = '<div style="overflow-x:auto"><table>'  # as page.Table begins
+MOVABLE = TABLE.replace("<div", '<div tabindex="0" role="group" aria-label="table, can be moved sideways"')
 INLINE = re.compile(r"(?<!\\)\$([^$]+)\$")
 
 
@@ -96,6 +98,8 @@ def outputs(saved: list[NotebookNode], path: Path, pictures: Path) -> list[Noteb
             "text/html" in data and "<script>" in data["text/html"]
         ):  # it moves: the picture is for those without scripts
             parts = [f"<noscript>{''.join(parts)}</noscript>", linked(data["text/html"])]
+        elif data.get("text/html", "").startswith(TABLE):
+            done += [html_of(data["text/html"].replace(TABLE, MOVABLE, 1))]
         elif "text/html" in data:
             done += [figure([*parts, caption(data["text/html"])])]
             parts = []
@@ -107,7 +111,12 @@ def outputs(saved: list[NotebookNode], path: Path, pictures: Path) -> list[Noteb
 def figure(parts: list[str]) -> NotebookNode:
     """An output that is one figure of these parts."""
     joined = "\n".join(parts)
-    return v4.new_output("display_data", data={"text/html": f'<figure class="shown">\n{joined}\n</figure>'})
+    return html_of(f'<figure class="shown">\n{joined}\n</figure>')
+
+
+def html_of(text: str) -> NotebookNode:
+    """An output that is this piece of HTML."""
+    return v4.new_output("display_data", data={"text/html": text})
 
 
 def caption(text: str) -> str:

@@ -110,7 +110,9 @@ def build(out: Path) -> Path:
     if subprocess.run([*command, str(source), str(pages)], env=os.environ | path).returncode:
         raise RuntimeError("Sphinx warned, or did not finish: what it said stands above")
     if DRAW.is_dir():
-        shutil.copytree(DRAW, pages / "draw")
+        shutil.copytree(
+            DRAW, pages / "draw", ignore=shutil.ignore_patterns("index.html")
+        )  # that page is for looking at it alone
         draw_weights.write(pages / "draw")
     return pages
 
