@@ -183,6 +183,7 @@ def opened(browser, name: str, width: int = 1280, theme: str = "light"):
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=theme)
     page.goto(name)
+    page.add_style_tag(content="*, ::before, ::after { transition: none !important }")  # colours are there at once
     page.wait_for_function("[...document.querySelectorAll('figure[data-begun]')].every(film => film.dataset.ready)")
     return page
 

@@ -194,6 +194,8 @@ def test_what_would_not_train_to_the_same_weights_is_refused():
 @pytest.mark.parametrize("rank", [0, 1])
 def test_without_accelerate_there_is_one_clear_sentence(rank, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "accelerate", None)
+    monkeypatch.setattr(team, "join", team.join.__wrapped__)  # what an earlier test joined is remembered
+    monkeypatch.setattr(run, "join", team.join)
     for name, value in {"WORLD_SIZE": "2", "RANK": str(rank)}.items():
         monkeypatch.setenv(name, value)
     assert cli.main(["train", "digits", "--budget", "1steps", "--out", str(tmp_path / "run")]) == 2
