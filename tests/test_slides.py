@@ -167,7 +167,10 @@ def decks(tmp_path_factory):
     if not (markup.BROWSER / "node_modules").is_dir() and not shutil.which("npm"):
         pytest.skip("npm, which brings reveal.js and MathJax, is not on this machine")
     out = tmp_path_factory.mktemp("slides")
-    slides.write(out, [lesson for lesson in LESSONS if lesson.slug in SHOWN])
+    try:
+        slides.write(out, [lesson for lesson in LESSONS if lesson.slug in SHOWN])
+    except SystemExit:
+        pytest.skip("npm cannot fetch reveal.js and MathJax here: no network, and they have not been fetched before")
     return out
 
 

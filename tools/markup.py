@@ -67,7 +67,8 @@ def vendor(out: Path, *wanted: str) -> None:
             raise SystemExit(
                 "npm, which comes with Node.js, is needed once for reveal.js and MathJax; it is not installed."
             )
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=BROWSER, check=True)
+        if subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=BROWSER).returncode:
+            raise SystemExit("npm ci did not finish: reveal.js and MathJax are fetched once, which takes the network.")
     pieces = {
         "mathjax": {"mathjax/es5/tex-svg-full.js": "mathjax/tex-svg-full.js"},
         "reveal": {
