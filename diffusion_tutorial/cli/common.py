@@ -112,11 +112,8 @@ def suited(model: Denoiser | Gan, usual: Walk) -> Walk:
     return usual if own is None else replace(usual, sampler=own[0], steps=own[1])
 
 
-def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
-    """What draws the subject: the model that --weights names, or the one that comes along; read once, refused if of something else.
-
-    A GAN draws in one call, so with it no option is taken that says how to walk back or to guide.
-    """
+def _named(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
+    """The subject's model that --weights names, or the one that comes along; refused if of something else."""
     if options.weights is None:
         if subject.name not in pretrained.SHIPPED:
             train = " ".join(["train", subject.command, *(place.upper() for place in subject.positions)])
@@ -126,6 +123,12 @@ def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
     model = pretrained.named(options.weights)
     if not isinstance(model, Denoiser | Gan) or not subject.fits(model):
         raise UserError(f"--weights: {options.weights} holds {_holds(model)}, expected {_wanted(subject)}")
+    return model
+
+
+def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
+    """What draws the subject. A GAN draws in one call, so with it no option is taken that says how to walk back or to guide."""
+    model = _named(options, subject)
     for option in ("sampler", "steps", "spacing", "w", "negative") if isinstance(model, Gan) else ():
         usual = subject.walk.w if option == "w" else None
         if getattr(options, option, None) not in (None, usual):
@@ -136,8 +139,8 @@ def drawer(options: argparse.Namespace, subject: Subject) -> Denoiser | Gan:
 
 
 def denoiser(options: argparse.Namespace, subject: Subject) -> Denoiser:
-    """As `drawer`, but a denoiser: only that can fill in or change a picture."""
-    model = drawer(options, subject)
+    """The subject's denoiser: only that can fill in or change a picture."""
+    model = _named(options, subject)
     if isinstance(model, Gan):
         raise UserError(f"--weights: {options.weights} is a GAN, {CANNOT}; expected a denoiser of {subject.name}")
     return model
